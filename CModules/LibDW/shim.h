@@ -1,0 +1,3 @@
+#pragma once
+#include <dwarf.h>
+#include <elfutils/libdw.h>

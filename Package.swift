@@ -1,0 +1,101 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+let strictC: [CSetting] = [
+    .treatAllWarnings(as: .error),
+    .unsafeFlags(["-std=gnu17", "-Wall", "-Wextra", "-Wconversion", "-Wnullability-completeness"]),
+]
+
+/// A Debian library, found by pkg-config; `make deps` installs it.
+func debian(_ module: String, pkgConfig: String, package: String) -> Target {
+    .systemLibrary(
+        name: module, path: "CModules/\(module)", pkgConfig: pkgConfig, providers: [.apt([package])]
+    )
+}
+
+/// A thin C interface, where Swift cannot call the library or the kernel itself.
+func shim(_ name: String, over libraries: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: libraries, path: "CModules/\(name)", cSettings: strictC)
+}
+
+func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, exclude: exclude, swiftSettings: strict)
+}
+
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let arguments: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "hotpatch",
+    products: [
+        .executable(name: "hotpatch", targets: ["hotpatch"]),
+        .library(name: "HotpatchKit", targets: ["HotpatchKit"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    ],
+    targets: [
+        debian("LibELF", pkgConfig: "libelf", package: "libelf-dev"),
+        debian("LibCapstone", pkgConfig: "capstone", package: "libcapstone-dev"),
+        debian("LibDW", pkgConfig: "libdw", package: "libdw-dev"),
+        debian("LibSodium", pkgConfig: "libsodium", package: "libsodium-dev"),
+        debian("LibJansson", pkgConfig: "jansson", package: "libjansson-dev"),
+
+        // The rooms, in the order in which data travels. A room imports only
+        // rooms above it.
+        shim("CELF", over: ["LibELF"]),
+        shim("CDecoder", over: ["LibCapstone"]),
+        shim("CDebugInfo", over: ["LibDW"]),
+        shim("CDigest", over: ["LibSodium"]),
+        shim("CJSON", over: ["LibJansson"]),
+        shim("CLinuxTrace"),
+        room("Addresses", []),
+        room("JSONText", ["CJSON"]),
+        room("ELFImage", ["Addresses", "CELF", system]),
+        room("Patchability", ["Addresses", "ELFImage", "CDecoder"]),
+        room("PatchFile", ["Addresses", "JSONText", "ELFImage", "CDigest", "CELF", system]),
+        room(
+            "Authoring",
+            [
+                "Addresses", "ELFImage", "Patchability", "PatchFile", "CDecoder", "CDebugInfo",
+                system,
+            ]),
+        room("LiveProcess", ["Addresses", "ELFImage", "CLinuxTrace", system, logging]),
+        room("PatchLinker", ["Addresses", "ELFImage", "PatchFile", "LiveProcess"]),
+        room("Quiescence", ["Addresses", "LiveProcess"]),
+        room(
+            "Switchover",
+            [
+                "Addresses", "ELFImage", "Patchability", "PatchFile", "LiveProcess", "PatchLinker",
+                "Quiescence", logging,
+            ]),
+        room(
+            "HotpatchKit",
+            [
+                "Addresses", "ELFImage", "Patchability", "PatchFile", "Authoring", "LiveProcess",
+                "Switchover", system, logging,
+            ]),
+        .executableTarget(
+            name: "hotpatch",
+            dependencies: ["HotpatchKit", "JSONText", arguments, system, logging],
+            swiftSettings: strict),
+
+        tests("AddressesTests", ["Addresses"]),
+    ]
+)

@@ -1,0 +1,4 @@
+import ArgumentParser
+import HotpatchKit
+
+@main struct Hotpatch: ParsableCommand {}
