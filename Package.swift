@@ -97,5 +97,6 @@ let package = Package(
             swiftSettings: strict),
 
         tests("AddressesTests", ["Addresses"]),
+        tests("JSONTextTests", ["JSONText"]),
     ]
 )
