@@ -1,0 +1,34 @@
+import Glibc
+
+/// Why a command could not do its work: a sentence for a person, a stable code
+/// for a program, and the exit status that goes with it.
+struct Failure: Error {
+    let status: ExitStatus
+    /// Stable, lower case, words joined by hyphens: `no-such-process`.
+    let code: String
+    /// What was tried, on what, what was found, what to do next.
+    let message: String
+
+    /// Standard error only, so that output can be piped.
+    func report() {
+        StandardError.write("hotpatch: \(message) [\(code)]\n")
+    }
+}
+
+/// Standard error, unbuffered, and silent where it is closed.
+enum StandardError {
+    static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+
+    static func write(_ text: String) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let written = unsafe rest.withUnsafeBytes { bytes in
+                unsafe Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count)
+            }
+            if written < 0 && errno == EINTR { continue }
+            // A closed standard error leaves nowhere to complain to.
+            guard written > 0 else { return }
+            rest = rest.dropFirst(written)
+        }
+    }
+}
