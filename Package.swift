@@ -96,7 +96,11 @@ let package = Package(
             dependencies: ["HotpatchKit", "JSONText", arguments, system, logging],
             swiftSettings: strict),
 
+        .target(
+            name: "TestSupport", dependencies: ["CLinuxTrace", system], path: "Tests/TestSupport",
+            swiftSettings: strict),
         tests("AddressesTests", ["Addresses"]),
         tests("JSONTextTests", ["JSONText"]),
+        tests("LiveProcessTests", ["LiveProcess", "TestSupport", system]),
     ]
 )
