@@ -1,0 +1,56 @@
+# Everything from a fresh clone on Debian with Swift, a C compiler and apt:
+# `make demo` and `make test` install what is missing, build, and run.
+
+SWIFT ?= swift
+RELEASE_FLAGS := -c release --static-swift-stdlib
+SWIFT_SOURCES := Package.swift Sources Tests
+PACKAGES := binutils gcc libc6-dev libcapstone-dev libdw-dev libelf-dev \
+            libjansson-dev libsodium-dev pkg-config
+
+.NOTPARALLEL:
+.PHONY: help deps samples build test lint format demo clean
+
+help:
+	@echo 'make demo     patch a running daemon under load and back, on the screen'
+	@echo 'make test     all tests (at most 10 minutes on two cores)'
+	@echo 'make build    the tool: .build/release/hotpatch'
+	@echo 'make lint     what .ci/run checks before the tests'
+	@echo 'make format   put the Swift sources in the form that lint wants'
+	@echo 'make samples  the sample daemon and its load generator'
+	@echo 'make deps     the Debian packages that the build needs'
+	@echo 'make clean    remove everything that was built'
+
+# Silent where nothing is missing, which dpkg-query tells without root.
+deps:
+	@missing=; for package in $(PACKAGES); do \
+	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \
+	        || missing="$$missing $$package"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	root=; [ "$$(id -u)" = 0 ] || root=sudo; \
+	echo "installing:$$missing"; \
+	install="$$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends"; \
+	$$install $$missing >/dev/null 2>&1 \
+	    || { $$root apt-get update -qq && $$install $$missing >/dev/null; }
+
+samples:
+	@$(MAKE) --no-print-directory -s -C samples/stationd
+
+build: deps
+	$(SWIFT) build $(RELEASE_FLAGS) --product hotpatch
+
+test: deps samples
+	$(SWIFT) test --disable-xctest
+
+lint:
+	$(SWIFT) format lint --strict --parallel --recursive $(SWIFT_SOURCES)
+
+format:
+	$(SWIFT) format --in-place --parallel --recursive $(SWIFT_SOURCES)
+
+demo: build samples
+	@samples/demo.sh
+
+clean:
+	rm -rf .build
+	$(MAKE) --no-print-directory -s -C samples/stationd clean

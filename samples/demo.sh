@@ -1,0 +1,158 @@
+#!/bin/bash
+# The story of hotpatch on the screen: a daemon under load changes what it
+# does, and changes back, as the same process and with the same files on disk.
+# Each claim is checked; the script exits non-zero at the first that fails.
+#
+#     samples/demo.sh        (make demo builds first)
+set -euo pipefail
+cd "$(dirname "$0")/stationd"
+PATH="$(cd ../../.build/release && pwd):$PATH"
+scratch=$(mktemp -d)
+daemon=
+load=
+
+# Only processes that this script started, by their ids.
+clean_up() {
+    for child in $load $daemon; do
+        kill "$child" 2>/dev/null || true
+        wait "$child" 2>/dev/null || true
+    done
+    rm -rf "$scratch"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' cyan=$'\e[36m' plain=$'\e[0m'
+else
+    bold='' green='' red='' cyan='' plain=''
+fi
+
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+show() { printf '%s$ %s%s\n' "$cyan" "$*" "$plain"; }
+holds() { printf '%s  ✓ %s%s\n' "$green" "$*" "$plain"; }
+fails() {
+    printf '%s  ✗ %s%s\n' "$red" "$*" "$plain" >&2
+    exit 1
+}
+
+run() {
+    show "$*"
+    "$@" || fails "the command failed with exit code $?"
+}
+
+# One request on a connection of its own, until the daemon closes it.
+ask() {
+    exec 3<>"/dev/tcp/127.0.0.1/$port"
+    printf '%s\nQUIT\n' "$1" >&3
+    cat <&3 >"$scratch/reply"
+    exec 3>&-
+    head -n 1 "$scratch/reply"
+}
+
+# A request, its reply on the screen, and what the reply must look like.
+expect() { # REQUEST PATTERN MEANING
+    show "ask '$1'"
+    local reply
+    reply=$(ask "$1")
+    echo "$reply"
+    # shellcheck disable=SC2053  # the right side is a pattern
+    [[ $reply == $2 ]] || fails "expected '$2'"
+    holds "$3"
+}
+
+expect_leak() {
+    show "ask 'LOGIN alice open-sesame'      # one client"
+    ask 'LOGIN alice open-sesame'
+    expect 'ECHO 32 hi' 'hi*open-sesame*' "$1"
+}
+
+# The process, by its id and the moment of its start.
+identity() { cut -d ' ' -f 1,22 "/proc/$daemon/stat"; }
+digests() { sha256sum build/stationd build/libmeteo.so; }
+
+# Seizing another process may need root (ptrace_scope of the Yama module).
+privileged=
+if [ "$(id -u)" != 0 ] && [ "$(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null || echo 0)" != 0 ]; then
+    privileged="sudo $(command -v hotpatch)"
+fi
+live() {
+    if [ -n "$privileged" ]; then
+        show "sudo hotpatch $*"
+        # shellcheck disable=SC2086  # two words
+        $privileged "$@" || fails "the command failed with exit code $?"
+    else
+        run hotpatch "$@"
+    fi
+}
+
+say "A daemon runs, a program with eight threads and a shared library of its own."
+show "build/stationd &"
+build/stationd 0 8 >"$scratch/stationd" &
+daemon=$!
+for _ in {1..100}; do
+    [ -s "$scratch/stationd" ] && break
+    sleep 0.02
+done
+cat "$scratch/stationd"
+port=$(sed -n 's/.* port \([0-9]*\),.*/\1/p' "$scratch/stationd")
+[ -n "$port" ] || fails "the daemon did not start"
+identity_before=$(identity)
+
+say "Clients keep it busy. From now on every reply is checked."
+show "build/load $port --connections 8 --watch 'ECHO 32 hi' --old 'hi*' --new 'ERR length *' &"
+build/load "$port" --connections 8 --watch 'ECHO 32 hi' --old 'hi*' --new 'ERR length *' \
+    >"$scratch/load" &
+load=$!
+
+say "It has a bug: ECHO sends back more than it was sent, out of other clients' lines."
+expect_leak "another client's password leaks"
+
+say "Which function is that, and can it be patched?"
+run hotpatch list-symbols build/stationd 'command_*'
+show "sha256sum build/stationd build/libmeteo.so"
+digests | tee "$scratch/digests"
+
+say "The fix is a C function of the same name."
+run grep -n 'if (length >' commands.c fixes/echo-overread.c
+run hotpatch build --base build/stationd -o build/echo-overread.hpatch fixes/echo-overread.c
+live check build/echo-overread.hpatch --pid "$daemon"
+
+say "Apply it to the running process."
+live apply build/echo-overread.hpatch --pid "$daemon"
+show "ask 'LOGIN alice open-sesame'      # one client"
+ask 'LOGIN alice open-sesame'
+expect 'ECHO 32 hi' 'ERR length beyond the text' "the bug is gone"
+expect 'ECHO 2 hi' 'hi' "and what was right still is"
+live status --pid "$daemon"
+[ "$(identity)" = "$identity_before" ] || fails "the process is another one"
+holds "the same process: pid $daemon, started once"
+
+say "A fix of the shared library goes the same way."
+expect 'FAHRENHEIT 25' '102.6 F' "a wrong conversion"
+run hotpatch build --base build/libmeteo.so -o build/fahrenheit.hpatch fixes/fahrenheit.c
+live apply build/fahrenheit.hpatch --pid "$daemon"
+expect 'FAHRENHEIT 25' '77.0 F' "a right one"
+
+say "And back."
+live revert fahrenheit --pid "$daemon"
+expect 'FAHRENHEIT 25' '102.6 F' "the library's bug is back"
+live revert echo-overread --pid "$daemon"
+expect_leak "the program's bug is back"
+live status --pid "$daemon"
+
+say "What did it cost?"
+[ "$(identity)" = "$identity_before" ] || fails "the process is another one"
+holds "still the same process: pid $daemon"
+digests | cmp -s - "$scratch/digests" || fails "a file on disk has changed"
+holds "both files on disk are the same to the byte (sha256)"
+expect 'STATS' '* interrupted 0' "no system call of the daemon was interrupted"
+kill "$load"
+wait "$load" || fails "requests failed: $(cat "$scratch/load")"
+load=
+cat "$scratch/load"
+[[ $(cat "$scratch/load") == *'"failed": 0, '* ]] || fails "requests failed"
+[[ $(cat "$scratch/load") != *'"old": 0, '* ]] || fails "the load never saw the bug"
+[[ $(cat "$scratch/load") != *'"new": 0, '* ]] || fails "the load never saw the fix"
+holds "no request failed; the clients saw the bug, and the fix"
