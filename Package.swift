@@ -102,5 +102,6 @@ let package = Package(
         tests("AddressesTests", ["Addresses"]),
         tests("JSONTextTests", ["JSONText"]),
         tests("LiveProcessTests", ["LiveProcess", "TestSupport", system]),
+        tests("ELFImageTests", ["Addresses", "ELFImage", system]),
     ]
 )
