@@ -3,17 +3,18 @@
 
 SWIFT ?= swift
 RELEASE_FLAGS := -c release --static-swift-stdlib
-SWIFT_SOURCES := Package.swift Sources Tests
+SWIFT_SOURCES := Package.swift Sources Tests Benchmarks
 PACKAGES := binutils gcc libc6-dev libcapstone-dev libdw-dev libelf-dev \
             libjansson-dev libsodium-dev pkg-config
 
 .NOTPARALLEL:
-.PHONY: help deps samples build test lint format demo clean
+.PHONY: help deps samples build test lint format demo bench clean
 
 help:
 	@echo 'make demo     patch a running daemon under load and back, on the screen'
 	@echo 'make test     all tests (at most 10 minutes on two cores)'
 	@echo 'make build    the tool: .build/release/hotpatch'
+	@echo 'make bench    the figures, as a table (QUICK=1: a short run)'
 	@echo 'make lint     what .ci/run checks before the tests'
 	@echo 'make format   put the Swift sources in the form that lint wants'
 	@echo 'make samples  the sample daemon and its load generator'
@@ -50,6 +51,10 @@ format:
 
 demo: build samples
 	@samples/demo.sh
+
+bench: build samples
+	$(SWIFT) build $(RELEASE_FLAGS) --product bench
+	@.build/release/bench $(if $(QUICK),--quick)
 
 clean:
 	rm -rf .build

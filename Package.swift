@@ -99,6 +99,11 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CLinuxTrace", system], path: "Tests/TestSupport",
             swiftSettings: strict),
+        // What `make bench` runs; it compiles the C victims itself.
+        .executableTarget(
+            name: "bench", dependencies: [arguments], path: "Benchmarks", exclude: ["victims"],
+            swiftSettings: strict),
+
         tests("AddressesTests", ["Addresses"]),
         tests("JSONTextTests", ["JSONText"]),
         tests("LiveProcessTests", ["LiveProcess", "TestSupport", system]),

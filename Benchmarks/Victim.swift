@@ -1,0 +1,81 @@
+import Glibc
+
+/// A program of Benchmarks/victims that runs, with a patch built for it.
+final class Victim {
+    private static let windows = 4096
+    /// Offsets in `struct page` of victims/page.h, in bytes.
+    private enum Offset {
+        static let window = 0
+        static let ready = 8
+        static let interrupted = 16
+        static let values = 32
+        static let answers = 32 + 8 * windows
+        static let end = 32 + 16 * windows
+    }
+
+    let child: Child
+    let patch: String
+    private let page: Scratch
+    private var window: UInt64 = 0
+
+    var pid: pid_t { child.pid }
+
+    /// Compiles the victim `name` and its fix, starts it and waits for it.
+    init(_ name: String, _ arguments: [String], tools: Tools) throws {
+        let program = "\(tools.scratch)/\(name)"
+        let source = "\(tools.sources)/victims/\(name)"
+        patch = program + ".hpatch"
+        _ = try Run(["cc", "-std=gnu17", "-O2", "-g", "-pthread", "-o", program, source + ".c"])
+        _ = try Run([tools.hotpatch, "build", "--base", program, "-o", patch, source + "-fix.c"])
+
+        page = try Scratch()
+        ftruncate(page.descriptor, Offset.end)
+        child = try Child(
+            service: [program] + arguments,
+            descriptors: [nil, STDERR_FILENO, STDERR_FILENO, page.descriptor])
+        for _ in 0..<2000 where load(Offset.ready) == 0 { usleep(5000) }
+        guard load(Offset.ready) == 1 else { throw BenchError("the victim \(name) did not start") }
+    }
+
+    /// How many system calls of sleeping threads came back early.
+    var interrupted: UInt64 { load(Offset.interrupted) }
+
+    /// What the victim measured, and its last answer, while `body` ran.
+    func during(_ body: () throws -> Void) throws -> (value: UInt64, answer: UInt64) {
+        window = (window + 1) % UInt64(Self.windows)
+        for table in [Offset.values, Offset.answers] { store(0, at: table + 8 * Int(window)) }
+        store(window, at: Offset.window)
+        try body()
+        let answer = load(Offset.answers + 8 * Int(window))
+        // What was going on when the window closed belongs to it: let it end.
+        usleep(1000)
+        let value = load(Offset.values + 8 * Int(window))
+        return (value, answer)
+    }
+
+    // The page is shared memory; reading and writing it through its descriptor
+    // needs no pointers and reaches the same bytes.
+
+    private func load(_ offset: Int) -> UInt64 {
+        var value: UInt64 = 0
+        unsafe pread(page.descriptor, &value, 8, offset)
+        return value
+    }
+
+    private func store(_ value: UInt64, at offset: Int) {
+        var value = value
+        unsafe pwrite(page.descriptor, &value, 8, offset)
+    }
+}
+
+/// Where things are.
+struct Tools {
+    /// The tool to measure.
+    let hotpatch: String
+    /// The folder Benchmarks of the sources.
+    let sources: String
+    /// The sample daemon's folder.
+    let sample: String
+    /// A folder for what the bench compiles.
+    let scratch: String
+}
