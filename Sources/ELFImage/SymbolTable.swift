@@ -1,5 +1,6 @@
 import Addresses
 import CELF
+import Glibc
 
 /// Which of an object's two symbol tables.
 public enum SymbolTableKind: String, Sendable {
