@@ -37,18 +37,40 @@ fails() {
     exit 1
 }
 
+# The words as one would type them.
+typed() {
+    local word line=
+    for word; do
+        case $word in *[!A-Za-z0-9_./:=,-]*) word="'$word'" ;; esac
+        line+="${line:+ }$word"
+    done
+    echo "$line"
+}
+
 run() {
-    show "$*"
+    show "$(typed "$@")"
     "$@" || fails "the command failed with exit code $?"
 }
 
-# One request on a connection of its own, until the daemon closes it.
+# One request on a connection of its own, until the daemon has closed it.
 ask() {
+    local reply
     exec 3<>"/dev/tcp/127.0.0.1/$port"
-    printf '%s\nQUIT\n' "$1" >&3
-    cat <&3 >"$scratch/reply"
+    echo "$1" >&3
+    IFS= read -r -t 10 reply <&3 || fails "the daemon gave no answer"
+    echo QUIT >&3
+    cat <&3 >/dev/null
     exec 3>&-
-    head -n 1 "$scratch/reply"
+    echo "$reply"
+}
+
+# Until a child has printed what it prints once it is ready.
+await() { # FILE
+    for _ in {1..250}; do
+        [ -s "$1" ] && return
+        sleep 0.02
+    done
+    fails "nothing came of it in five seconds"
 }
 
 # A request, its reply on the screen, and what the reply must look like.
@@ -79,7 +101,7 @@ if [ "$(id -u)" != 0 ] && [ "$(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/nul
 fi
 live() {
     if [ -n "$privileged" ]; then
-        show "sudo hotpatch $*"
+        show "$(typed sudo hotpatch "$@")"
         # shellcheck disable=SC2086  # two words
         $privileged "$@" || fails "the command failed with exit code $?"
     else
@@ -91,13 +113,9 @@ say "A daemon runs, a program with eight threads and a shared library of its own
 show "build/stationd &"
 build/stationd 0 8 >"$scratch/stationd" &
 daemon=$!
-for _ in {1..100}; do
-    [ -s "$scratch/stationd" ] && break
-    sleep 0.02
-done
+await "$scratch/stationd"
 cat "$scratch/stationd"
 port=$(sed -n 's/.* port \([0-9]*\),.*/\1/p' "$scratch/stationd")
-[ -n "$port" ] || fails "the daemon did not start"
 identity_before=$(identity)
 
 say "Clients keep it busy. From now on every reply is checked."
@@ -105,6 +123,8 @@ show "build/load $port --connections 8 --watch 'ECHO 32 hi' --old 'hi*' --new 'E
 build/load "$port" --connections 8 --watch 'ECHO 32 hi' --old 'hi*' --new 'ERR length *' \
     >"$scratch/load" &
 load=$!
+await "$scratch/load"
+cat "$scratch/load"
 
 say "It has a bug: ECHO sends back more than it was sent, out of other clients' lines."
 expect_leak "another client's password leaks"
@@ -151,7 +171,7 @@ expect 'STATS' '* interrupted 0' "no system call of the daemon was interrupted"
 kill "$load"
 wait "$load" || fails "requests failed: $(cat "$scratch/load")"
 load=
-cat "$scratch/load"
+tail -n 1 "$scratch/load"
 [[ $(cat "$scratch/load") == *'"failed": 0, '* ]] || fails "requests failed"
 [[ $(cat "$scratch/load") != *'"old": 0, '* ]] || fails "the load never saw the bug"
 [[ $(cat "$scratch/load") != *'"new": 0, '* ]] || fails "the load never saw the fix"

@@ -121,11 +121,11 @@ static int is_over(void) {
     return 1;
 }
 
-static void *keep_asking(void *unused) {
-    (void)unused;
+// `first` points to the thread's connection, or to -1.
+static void *keep_asking(void *first) {
     size_t steps = sizeof rounds / sizeof rounds[0] + (options.watch != NULL);
     char line[LINE_SIZE];
-    int connection = -1;
+    int connection = *(int *)first;
     for (size_t step = 0; !is_over(); step = (step + 1) % steps) {
         const char *request = step < sizeof rounds / sizeof rounds[0] ? rounds[step].request
                                                                       : options.watch;
@@ -147,6 +147,23 @@ static void *keep_asking(void *unused) {
         close(connection);
     atomic_fetch_sub(&running, 1);
     return NULL;
+}
+
+// All connections, each with one answer, so that the daemon serves them when
+// the first line is printed. One that fails is left to its thread.
+static void open_all(int connections[]) {
+    char line[LINE_SIZE];
+    int open = 0;
+    for (int i = 0; i < options.connections; i++) {
+        connections[i] = open_connection();
+        if (connections[i] >= 0 && ask(connections[i], "PING", line) == NULL) {
+            close(connections[i]);
+            connections[i] = -1;
+        }
+        open += connections[i] >= 0;
+    }
+    printf("load: %d of %d connections open\n", open, options.connections);
+    fflush(stdout);
 }
 
 static void usage(void) {
@@ -213,12 +230,14 @@ int main(int argc, char **argv) {
         return 1;
     }
 
+    int connections[MAX_CONNECTIONS];
+    open_all(connections);
     struct timespec start, end;
     clock_gettime(CLOCK_MONOTONIC, &start);
     pthread_t threads[MAX_CONNECTIONS];
     atomic_store(&running, options.connections);
     for (int i = 0; i < options.connections; i++) {
-        if ((errno = pthread_create(&threads[i], NULL, keep_asking, NULL)) != 0) {
+        if ((errno = pthread_create(&threads[i], NULL, keep_asking, &connections[i])) != 0) {
             perror("load: pthread_create");
             return 1;
         }
