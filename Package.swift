@@ -106,6 +106,9 @@ let package = Package(
 
         tests("AddressesTests", ["Addresses"]),
         tests("JSONTextTests", ["JSONText"]),
+        tests(
+            "PatchFileTests",
+            ["Addresses", "ELFImage", "JSONText", "PatchFile", "TestSupport", system]),
         tests("LiveProcessTests", ["LiveProcess", "TestSupport", system]),
         tests("ELFImageTests", ["Addresses", "ELFImage", system]),
     ]

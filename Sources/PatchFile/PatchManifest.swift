@@ -1,4 +1,5 @@
 import Addresses
+import JSONText
 
 /// What a patch says about itself: for which base it was made, which functions
 /// it replaces and what its code refers to. Stored as JSON in the section
@@ -89,8 +90,8 @@ public enum BaseIdentity: Hashable, Sendable, CustomStringConvertible {
     /// The build id as `file` and `readelf -n` print it, a digest with its kind before it.
     public var description: String {
         switch self {
-        case .buildID(let bytes): hexadecimal(bytes)
-        case .contentDigest(let bytes): "blake2b:" + hexadecimal(bytes)
+        case .buildID(let bytes): Hexadecimal.text(bytes)
+        case .contentDigest(let bytes): "blake2b:" + Hexadecimal.text(bytes)
         }
     }
 }
@@ -174,7 +175,7 @@ public enum RemainingCopies: Equatable, Sendable {
 
 /// One copy of an original.
 public struct RemainingCopy: Equatable, Sendable {
-    public enum Kind: String, Sendable {
+    public enum Kind: String, Sendable, CaseIterable {
         /// A function of its own, such as `parse.constprop.0`.
         case clone
         /// Inlined in another function.
@@ -253,11 +254,4 @@ public struct ImportedSymbol: Equatable, Sendable {
         self.kind = kind
         self.weak = weak
     }
-}
-
-/// Two lower-case digits a byte.
-func hexadecimal(_ bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(
-        decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
 }

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "celf_write.h"
+
 #pragma clang assume_nonnull begin
 
 /// An open libelf descriptor. To be closed with celf_close, from any thread, but

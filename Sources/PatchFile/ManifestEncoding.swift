@@ -1,0 +1,127 @@
+import Addresses
+import JSONText
+
+extension PatchManifest {
+    /// The manifest as JSON. Equal manifests give equal text; `show --format
+    /// json` prints the same members.
+    public var json: JSONValue {
+        [
+            "formatVersion": .integer(Self.formatVersion),
+            "name": .string(name),
+            "version": .string(version),
+            "description": .string(description),
+            "references": .array(references.map(JSONValue.string)),
+            "base": base.json,
+            "functions": .array(functions.map(\.json)),
+            "baseSymbols": .array(baseSymbols.map(\.json)),
+            "imports": .array(imports.map(\.json)),
+        ]
+    }
+}
+
+extension Base {
+    fileprivate var json: JSONValue {
+        let identity =
+            switch identity {
+            case .buildID(let bytes): JSONMember("buildId", .string(Hexadecimal.text(bytes)))
+            case .contentDigest(let bytes):
+                JSONMember("contentDigest", .string(Hexadecimal.text(bytes)))
+            }
+        return .object([
+            identity,
+            JSONMember("fileName", .string(fileName)),
+            JSONMember("kind", .string(kind.rawValue)),
+        ])
+    }
+}
+
+extension ReplacedFunction {
+    fileprivate var json: JSONValue {
+        [
+            "symbol": .string(symbol),
+            "sourceFile": sourceFile.map(JSONValue.string) ?? .null,
+            "address": range.start.json,
+            "size": .integer(Int64(clamping: range.count)),
+            "fragments": .array(fragments.map(\.json)),
+            "site": site.json,
+            "original": .string(Hexadecimal.text(original)),
+            "replacement": .string(replacement),
+            "contract": contract.map(\.json) ?? .null,
+            "copies": copies.json,
+        ]
+    }
+}
+
+extension EntryContract {
+    fileprivate var json: JSONValue {
+        [
+            "preserve": .array(preserve.map { .string($0.rawValue) }),
+            "alignStack": .bool(alignStack),
+        ]
+    }
+}
+
+extension RemainingCopies {
+    fileprivate var json: JSONValue {
+        switch self {
+        case .none: ["state": "none", "list": []]
+        case .accepted(let copies): ["state": "accepted", "list": .array(copies.map(\.json))]
+        case .unknown(let clones): ["state": "unknown", "list": .array(clones.map(\.json))]
+        }
+    }
+}
+
+extension RemainingCopy {
+    fileprivate var json: JSONValue {
+        [
+            "kind": .string(kind.rawValue),
+            "function": .string(function),
+            "address": address.json,
+            "sourceFile": sourceFile.map(JSONValue.string) ?? .null,
+            "line": line.map(JSONValue.integer) ?? .null,
+        ]
+    }
+}
+
+extension BaseSymbol {
+    fileprivate var json: JSONValue {
+        let (kind, place) =
+            switch location {
+            case .function(let address): ("function", JSONMember("address", address.json))
+            case .object(let address): ("object", JSONMember("address", address.json))
+            case .indirectFunction(let address):
+                ("indirectFunction", JSONMember("address", address.json))
+            case .threadLocal(let offset):
+                ("threadLocal", JSONMember("offset", LinkAddress(rawValue: offset).json))
+            }
+        return .object([
+            JSONMember("name", .string(name)),
+            JSONMember("kind", .string(kind)),
+            place,
+            JSONMember("size", .integer(Int64(clamping: size))),
+        ])
+    }
+}
+
+extension ImportedSymbol {
+    fileprivate var json: JSONValue {
+        [
+            "name": .string(name),
+            "version": version.map(JSONValue.string) ?? .null,
+            "library": library.map(JSONValue.string) ?? .null,
+            "kind": .string(kind.rawValue),
+            "weak": .bool(weak),
+        ]
+    }
+}
+
+extension AddressRange<LinkAddress> {
+    fileprivate var json: JSONValue {
+        ["address": start.json, "size": .integer(Int64(clamping: count))]
+    }
+}
+
+extension LinkAddress {
+    /// A string: 64-bit addresses do not fit the numbers of many JSON readers.
+    fileprivate var json: JSONValue { .string(description) }
+}
