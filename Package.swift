@@ -109,7 +109,7 @@ let package = Package(
         tests(
             "PatchFileTests",
             ["Addresses", "ELFImage", "JSONText", "PatchFile", "TestSupport", system]),
-        tests("LiveProcessTests", ["LiveProcess", "TestSupport", system]),
+        tests("LiveProcessTests", ["Addresses", "ELFImage", "LiveProcess", "TestSupport", system]),
         tests("ELFImageTests", ["Addresses", "ELFImage", system]),
     ]
 )

@@ -1,11 +1,24 @@
 #define _GNU_SOURCE
 #include "CLinuxTrace.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
+#include <linux/ptrace.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+// glibc's <sys/ptrace.h> and the kernel's header define the same names; the
+// kernel's has the newer requests.
+extern long ptrace(int request, ...);
+
+_Static_assert(sizeof(struct clinux_range) == sizeof(struct iovec), "a range is an iovec");
+_Static_assert(
+    offsetof(struct clinux_range, count) == offsetof(struct iovec, iov_len), "a range is an iovec");
 
 /// The result of a glibc call, by this module's rule.
 static long outcome(long result) {
@@ -22,4 +35,105 @@ int clinux_pipe(int ends[2]) {
 
 int clinux_memory_file(const char *name) {
     return (int)outcome(memfd_create(name, MFD_CLOEXEC));
+}
+
+int clinux_thread_id(void) {
+    return gettid();
+}
+
+int clinux_seize(int tid, unsigned options) {
+    return (int)outcome(ptrace(PTRACE_SEIZE, tid, NULL, (unsigned long)options));
+}
+
+int clinux_interrupt(int tid) {
+    return (int)outcome(ptrace(PTRACE_INTERRUPT, tid, NULL, NULL));
+}
+
+int clinux_resume(int tid, enum clinux_resumption how, int signal) {
+    static const int requests[] = {
+        [CLINUX_CONTINUE] = PTRACE_CONT,
+        [CLINUX_SYSCALL] = PTRACE_SYSCALL,
+        [CLINUX_DETACH] = PTRACE_DETACH,
+    };
+    return (int)outcome(ptrace(requests[how], tid, NULL, (long)signal));
+}
+
+int clinux_get_registers(int tid, struct user_regs_struct *registers) {
+    return (int)outcome(ptrace(PTRACE_GETREGS, tid, NULL, registers));
+}
+
+int clinux_set_registers(int tid, const struct user_regs_struct *registers) {
+    return (int)outcome(ptrace(PTRACE_SETREGS, tid, NULL, registers));
+}
+
+int clinux_peek(int tid, uint64_t address, uint64_t *word) {
+    // The word is the result, so that -1 is an error only where errno says so.
+    errno = 0;
+    long result = ptrace(PTRACE_PEEKTEXT, tid, address, NULL);
+    if (result == -1 && errno != 0) {
+        return -errno;
+    }
+    *word = (uint64_t)result;
+    return 0;
+}
+
+int clinux_poke(int tid, uint64_t address, uint64_t word) {
+    return (int)outcome(ptrace(PTRACE_POKETEXT, tid, address, word));
+}
+
+int clinux_rseq_address(int tid, uint64_t *address) {
+    struct ptrace_rseq_configuration configuration = {0};
+    long result = outcome(ptrace(
+        PTRACE_GET_RSEQ_CONFIGURATION, tid, sizeof configuration, &configuration));
+    if (result < 0) {
+        return (int)result;
+    }
+    *address = configuration.rseq_abi_pointer;
+    return 0;
+}
+
+int clinux_look(int tid, struct clinux_wait *result) {
+    siginfo_t info = {0};
+    // __WNOTHREAD: only what the calling thread itself traces.
+    int flags = WSTOPPED | WEXITED | WNOHANG | WNOWAIT | __WALL | __WNOTHREAD;
+    if (waitid(P_PID, (id_t)tid, &info, flags) != 0) {
+        return -errno;
+    }
+    result->tid = info.si_pid;
+    result->code = info.si_code;
+    result->status = info.si_status;
+    return 0;
+}
+
+int clinux_reap(int tid) {
+    siginfo_t info = {0};
+    int flags = WEXITED | WNOHANG | __WALL | __WNOTHREAD;
+    return (int)outcome(waitid(P_PID, (id_t)tid, &info, flags));
+}
+
+long clinux_read_memory(int pid, uint64_t address, void *bytes, size_t count) {
+    struct iovec local = {bytes, count};
+    struct iovec remote = {(void *)address, count};
+    return outcome(process_vm_readv(pid, &local, 1, &remote, 1, 0));
+}
+
+long clinux_read_ranges(
+    int pid, const struct clinux_range *ranges, unsigned long ranges_count, void *bytes,
+    size_t count) {
+    struct iovec local = {bytes, count};
+    return outcome(
+        process_vm_readv(pid, &local, 1, (const struct iovec *)ranges, ranges_count, 0));
+}
+
+int clinux_compare_memory(int pid, int other) {
+    return (int)outcome(syscall(SYS_kcmp, pid, other, KCMP_VM, 0, 0));
+}
+
+long clinux_directory_entries(int descriptor, void *bytes, size_t count) {
+    return outcome(getdents64(descriptor, bytes, count));
+}
+
+int clinux_limit(
+    int pid, int resource, const struct rlimit *new_limit, struct rlimit *old_limit) {
+    return (int)outcome(prlimit(pid, (enum __rlimit_resource)resource, new_limit, old_limit));
 }

@@ -6,7 +6,11 @@
 // Return rules, unless a function says otherwise: a non-negative result is
 // success, a negative one is -errno. `errno` itself is never the answer.
 
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+#include <sys/user.h>
 
 /// A descriptor that refers to process `pid` and becomes readable when its last
 /// thread has exited (pidfd_open(2)). The caller closes it.
@@ -19,3 +23,75 @@ int clinux_pipe(int ends[_Nonnull 2]);
 /// A descriptor of a new file in memory, closed at exec (memfd_create(2)). The
 /// caller closes it.
 int clinux_memory_file(const char *_Nonnull name);
+
+/// The id of the calling thread.
+int clinux_thread_id(void);
+
+// ptrace(2), without its variadic last argument and its mixed return values.
+// All of it concerns tracees of the calling thread alone.
+
+/// PTRACE_SEIZE: the calling thread becomes the tracer; nothing stops.
+int clinux_seize(int tid, unsigned options);
+/// PTRACE_INTERRUPT: the tracee stops as soon as it can.
+int clinux_interrupt(int tid);
+/// How a stopped tracee goes on.
+enum clinux_resumption {
+    CLINUX_CONTINUE, ///< PTRACE_CONT
+    CLINUX_SYSCALL,  ///< PTRACE_SYSCALL: until the next system call begins or ends
+    CLINUX_DETACH,   ///< PTRACE_DETACH: as if never traced
+} __attribute__((enum_extensibility(closed)));
+/// Lets a stopped tracee go on, with `signal` delivered unless it is 0.
+int clinux_resume(int tid, enum clinux_resumption how, int signal);
+/// PTRACE_GETREGS.
+int clinux_get_registers(int tid, struct user_regs_struct *_Nonnull registers);
+/// PTRACE_SETREGS.
+int clinux_set_registers(int tid, const struct user_regs_struct *_Nonnull registers);
+/// PTRACE_PEEKTEXT: stores the word at `address`.
+int clinux_peek(int tid, uint64_t address, uint64_t *_Nonnull word);
+/// PTRACE_POKETEXT: one aligned word, written past the mapping's protection.
+int clinux_poke(int tid, uint64_t address, uint64_t word);
+/// PTRACE_GET_RSEQ_CONFIGURATION: stores the address of the tracee's struct
+/// rseq, 0 where it has registered none.
+int clinux_rseq_address(int tid, uint64_t *_Nonnull address);
+
+/// What a tracee did, as waitid(2) tells it.
+struct clinux_wait {
+    int tid;    ///< 0 where nothing has happened yet
+    int code;   ///< CLD_TRAPPED, CLD_EXITED, CLD_KILLED or CLD_DUMPED
+    int status; ///< the exit code, the signal, or for a stop `signal | event << 8`
+};
+/// Looks whether `tid` has stopped or ended, and leaves what it finds waiting
+/// (WNOWAIT), so that a stop's signal survives the death of this process. Does
+/// not block.
+int clinux_look(int tid, struct clinux_wait *_Nonnull result);
+/// Takes note of the end of `tid`, which has been seen to have ended.
+int clinux_reap(int tid);
+
+/// process_vm_readv(2) of one range. Returns the number of bytes read, which is
+/// less than asked for where what follows cannot be read.
+long clinux_read_memory(int pid, uint64_t address, void *_Nonnull bytes, size_t count);
+
+/// One range for clinux_read_ranges; the same layout as struct iovec.
+struct clinux_range {
+    uint64_t address;
+    uint64_t count;
+};
+/// process_vm_readv(2) of up to 1,024 ranges, one behind the other into `bytes`
+/// of `count` bytes in all. Returns the number of bytes read before the first
+/// that cannot be.
+long clinux_read_ranges(
+    int pid, const struct clinux_range *_Nonnull ranges, unsigned long ranges_count,
+    void *_Nonnull bytes, size_t count);
+
+/// 0 where the two processes share their memory, a positive number where they
+/// do not (kcmp(2), KCMP_VM).
+int clinux_compare_memory(int pid, int other);
+
+/// The number of bytes that getdents64(2) stored; 0 at the end of the folder.
+long clinux_directory_entries(int descriptor, void *_Nonnull bytes, size_t count);
+
+/// Stores the limit of process `pid` and sets a new one where `new_limit` is
+/// given (prlimit(2)).
+int clinux_limit(
+    int pid, int resource, const struct rlimit *_Nullable new_limit,
+    struct rlimit *_Nullable old_limit);

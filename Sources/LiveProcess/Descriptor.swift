@@ -1,0 +1,75 @@
+import Glibc
+import SystemPackage
+
+/// An open file descriptor, closed with its last reference.
+final class Descriptor: Sendable {
+    let rawValue: Int32
+
+    init(rawValue: Int32) { self.rawValue = rawValue }
+    deinit { close(rawValue) }
+
+    /// Opens `path`, relative to a folder where one is given. Closed at exec.
+    static func open(
+        _ path: String, in folder: Int32 = AT_FDCWD, _ mode: Int32 = O_RDONLY
+    ) throws(Errno) -> Descriptor {
+        while true {
+            let descriptor = unsafe openat(folder, path, mode | O_CLOEXEC)
+            if descriptor >= 0 { return Descriptor(rawValue: descriptor) }
+            let error = errno
+            if error != EINTR { throw Errno(rawValue: error) }
+        }
+    }
+
+    /// Device and inode of the file.
+    func identity() throws(Errno) -> FileIdentity {
+        var facts = stat()
+        guard unsafe fstat(rawValue, &facts) == 0 else { throw Errno(rawValue: errno) }
+        return FileIdentity(device: UInt64(facts.st_dev), inode: UInt64(facts.st_ino))
+    }
+
+    /// Up to `count` bytes from `offset` on; fewer at the end of the file.
+    func read(at offset: UInt64, count: Int) throws(Errno) -> [UInt8] {
+        var failure: Errno?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+            while filled < count {
+                let result = unsafe pread(
+                    rawValue, buffer.baseAddress.map { unsafe $0 + filled }, count - filled,
+                    off_t(truncatingIfNeeded: offset) &+ filled)
+                if result < 0, errno == EINTR { continue }
+                if result < 0 { failure = Errno(rawValue: errno) }
+                if result <= 0 { break }
+                filled += result
+            }
+        }
+        // What could be read before the failure is an answer too.
+        if let failure, bytes.isEmpty { throw failure }
+        return bytes
+    }
+
+    /// Everything from the current position on. For procfs files, which have no size.
+    func readToEnd() throws(Errno) -> [UInt8] {
+        var all: [UInt8] = []
+        while true {
+            var failure: Errno?
+            let room = all.isEmpty ? 4096 : 65536
+            let more = unsafe [UInt8](unsafeUninitializedCapacity: room) { buffer, filled in
+                let result = unsafe Glibc.read(rawValue, buffer.baseAddress, room)
+                if result < 0 { failure = Errno(rawValue: errno) }
+                filled = max(0, result)
+            }
+            if let failure {
+                if failure == .interrupted { continue }
+                throw failure
+            }
+            if more.isEmpty { return all }
+            all += more
+        }
+    }
+}
+
+/// A file on this machine, whatever it is called.
+public struct FileIdentity: Hashable, Sendable {
+    /// As stat(2) gives it (st_dev).
+    public let device: UInt64
+    public let inode: UInt64
+}

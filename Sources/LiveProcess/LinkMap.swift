@@ -1,0 +1,54 @@
+import Addresses
+import ELFImage
+
+extension TargetProcess {
+    /// The objects in the order in which the dynamic linker looks symbols up:
+    /// the link map of the main namespace. A static program gives itself alone,
+    /// and so does a program whose dynamic linker has not run yet.
+    ///
+    /// The list is read from the program's own memory, so it is believed only
+    /// where it leads to objects that are mapped, and to each of them once.
+    public func symbolLookupOrder(
+        of objects: [LoadedObject]
+    ) throws(LiveProcessError) -> [LoadedObject] {
+        guard let program = objects.first(where: \.isProgram) else { return [] }
+        guard let head = try linkMapHead(of: program) else { return [program] }
+        var order: [LoadedObject] = []
+        var seen: Set<RemoteAddress> = []
+        var next = head
+        while next.rawValue != 0 {
+            guard seen.insert(next).inserted, seen.count <= 65536 else {
+                throw .malformed(
+                    id, place: "link map", rule: "the list does not end", value: next.rawValue)
+            }
+            // struct link_map (<link.h>): l_addr, l_name, l_ld, l_next, l_prev.
+            let entry = ByteView(try read(next, count: 40))
+            guard let dynamic = entry.load(16, as: UInt64.self),
+                let following = entry.load(24, as: UInt64.self)
+            else { break }
+            if let object = objects.first(where: {
+                $0.range.contains(RemoteAddress(rawValue: dynamic))
+            }), !order.contains(where: { $0.range == object.range }) {
+                order.append(object)
+            }
+            next = RemoteAddress(rawValue: following)
+        }
+        return order
+    }
+
+    /// Where the first entry is: DT_DEBUG of the program leads to struct r_debug
+    /// (<link.h>), whose second word it is. nil without a dynamic linker.
+    private func linkMapHead(of program: LoadedObject) throws(LiveProcessError) -> RemoteAddress? {
+        guard let section = program.dynamicSection else { return nil }
+        let entries = ByteView(try read(section.start, count: Int(section.count & ~15)))
+        var debug: UInt64 = 0
+        for offset in stride(from: 0, to: entries.count, by: 16) {
+            guard let tag = entries.load(offset, as: UInt64.self), tag != 0 else { break }
+            if tag == 21 { debug = entries.load(offset + 8, as: UInt64.self) ?? 0 }
+        }
+        guard debug != 0 else { return nil }
+        let head = ByteView(try read(RemoteAddress(rawValue: debug), count: 16))
+        guard let address = head.load(8, as: UInt64.self), address != 0 else { return nil }
+        return RemoteAddress(rawValue: address)
+    }
+}

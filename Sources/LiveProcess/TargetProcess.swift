@@ -1,0 +1,229 @@
+import Addresses
+import Glibc
+import SystemPackage
+
+/// A process that is looked at, and perhaps patched.
+///
+/// It is held by an open folder of /proc, which never leads to another process
+/// that is given the same number later. Its memory is held by a descriptor that
+/// belongs to one program: after an execve it reads and writes nothing.
+public final class TargetProcess: Sendable {
+    public let id: ProcessID
+    /// Clock ticks after boot: with the number, the process's identity.
+    public let startTime: UInt64
+    /// The name that the kernel shows, at most 15 bytes.
+    public let name: String
+
+    /// /proc/PID.
+    let folder: Descriptor
+    /// /proc/PID/mem, or why it cannot be opened.
+    private let memoryFile: Result<Descriptor, Errno>
+    /// /proc/PID/auxv as it was: differs after an execve.
+    private let auxiliaryBytes: [UInt8]
+
+    /// Finds a process. This takes no permission; most of what is asked of it does.
+    ///
+    /// Throws `noSuchProcess`, `zombie` or `kernelThread`.
+    public static func find(_ id: ProcessID) throws(LiveProcessError) -> TargetProcess {
+        guard id.rawValue > 0 else { throw .noSuchProcess(id) }
+        let folder: Descriptor
+        let stat: TaskStat?
+        do throws(Errno) {
+            folder = try Descriptor.open("/proc/\(id)", O_RDONLY | O_DIRECTORY)
+            stat = TaskStat(parsing: try Descriptor.open("stat", in: folder.rawValue).readToEnd())
+        } catch .noSuchFileOrDirectory, .noSuchProcess {
+            throw .noSuchProcess(id)
+        } catch {
+            throw .system(id, action: "look at /proc/\(id)", error)
+        }
+        guard let stat else {
+            throw .malformed(id, place: "/proc/\(id)/stat", rule: "not in the known form", value: 0)
+        }
+        if stat.state == .dead { throw .zombie(id) }
+        if stat.isKernelThread { throw .kernelThread(id, name: stat.name) }
+        return TargetProcess(id, stat, folder)
+    }
+
+    private init(_ id: ProcessID, _ stat: TaskStat, _ folder: Descriptor) {
+        self.id = id
+        self.folder = folder
+        startTime = stat.startTime
+        name = stat.name
+        do throws(Errno) {
+            memoryFile = .success(try Descriptor.open("mem", in: folder.rawValue, O_RDWR))
+        } catch {
+            memoryFile = .failure(error)
+        }
+        auxiliaryBytes = (try? Self.contents("auxv", of: folder)) ?? []
+    }
+
+    // MARK: Files of /proc/PID
+
+    private static func contents(_ file: String, of folder: Descriptor) throws(Errno) -> [UInt8] {
+        try Descriptor.open(file, in: folder.rawValue).readToEnd()
+    }
+
+    /// All of one file below /proc/PID.
+    func contents(_ file: String) throws(LiveProcessError) -> [UInt8] {
+        do {
+            return try Self.contents(file, of: folder)
+        } catch {
+            throw failure(error, "read /proc/\(id)/\(file) of")
+        }
+    }
+
+    /// The error for what the kernel answered to an action on this process.
+    func failure(_ error: Errno, _ action: String) -> LiveProcessError {
+        switch error {
+        case .noSuchProcess: .ended(id)
+        case .permissionDenied, .notPermitted:
+            .notPermitted(id, action: action, cause: permissionCause())
+        case .noSuchFileOrDirectory where !isAlive: .ended(id)
+        default: .system(id, action: action, error)
+        }
+    }
+
+    // MARK: State
+
+    /// It has not ended, and this is not another process of the same number.
+    public var isAlive: Bool {
+        guard let text = try? Self.contents("stat", of: folder),
+            let stat = TaskStat(parsing: text)
+        else { return false }
+        return stat.state != .dead && stat.startTime == startTime
+    }
+
+    /// What the process is and does at this moment.
+    public func facts() throws(LiveProcessError) -> ProcessFacts {
+        guard let facts = ProcessFacts(parsing: try contents("status")) else {
+            throw .malformed(
+                id, place: "/proc/\(id)/status", rule: "not in the known form", value: 0)
+        }
+        return facts
+    }
+
+    /// The mappings at this moment.
+    public func memoryMap() throws(LiveProcessError) -> MemoryMap {
+        guard let map = MemoryMap(parsing: try contents("maps")) else {
+            throw .malformed(id, place: "/proc/\(id)/maps", rule: "not in the known form", value: 0)
+        }
+        return map
+    }
+
+    /// The threads at this moment.
+    public func threads() throws(LiveProcessError) -> [ThreadID] {
+        do throws(Errno) {
+            var list = try TaskList(of: self)
+            return try list.read()
+        } catch {
+            throw failure(error, "list the threads of")
+        }
+    }
+
+    /// The name of one thread, as `prctl(PR_SET_NAME)` set it; nil where it is gone.
+    public func name(of thread: ThreadID) -> String? {
+        guard let bytes = try? Self.contents("task/\(thread)/comm", of: folder) else { return nil }
+        return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+    }
+
+    // MARK: Program
+
+    /// The path of the program, as the process's own mount namespace knows it,
+    /// without the kernel's remark that it was deleted.
+    public func executablePath() throws(LiveProcessError) -> (path: String, isDeleted: Bool) {
+        let link: String
+        do {
+            link = try readLink("exe")
+        } catch {
+            throw failure(error, "read /proc/\(id)/exe of")
+        }
+        let remark = " (deleted)"
+        return link.hasSuffix(remark)
+            ? (String(link.dropLast(remark.count)), true) : (link, false)
+    }
+
+    func readLink(_ file: String) throws(Errno) -> String {
+        var failure: Errno?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, filled in
+            let count = unsafe buffer.withMemoryRebound(to: CChar.self) { text in
+                guard let base = text.baseAddress else { return 0 }
+                return unsafe readlinkat(folder.rawValue, file, base, text.count)
+            }
+            if count < 0 { failure = Errno(rawValue: errno) }
+            filled = max(0, count)
+        }
+        if let failure { throw failure }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Checks that the program is one for 64-bit x86. Throws `foreignProgram`.
+    public func requireSupportedProgram() throws(LiveProcessError) {
+        let header: [UInt8]
+        do {
+            header = try Descriptor.open("exe", in: folder.rawValue).read(at: 0, count: 20)
+        } catch {
+            throw failure(error, "read the program of")
+        }
+        guard header.starts(with: [0x7f, 0x45, 0x4c, 0x46]), header.count == 20 else {
+            throw .foreignProgram(id, found: "a program that is not an ELF file")
+        }
+        // e_ident[EI_CLASS] and e_machine (gABI, "ELF Header").
+        let machine = UInt16(header[18]) | UInt16(header[19]) << 8
+        if machine != 62 { throw .foreignProgram(id, found: "a program for machine \(machine)") }
+        if header[4] != 2 { throw .foreignProgram(id, found: "a 32-bit program") }
+    }
+
+    /// The auxiliary vector that the kernel gave the program, by type (AT_*).
+    public func auxiliaryVector() throws(LiveProcessError) -> [UInt64: UInt64] {
+        let bytes = try contents("auxv")
+        var entries: [UInt64: UInt64] = [:]
+        for offset in stride(from: 0, through: bytes.count - 16, by: 16) {
+            let type = littleEndian(bytes, offset)
+            // AT_NULL ends it.
+            if type == 0 { break }
+            entries[type] = littleEndian(bytes, offset + 8)
+        }
+        return entries
+    }
+
+    /// The program is still the one that ran when this value was made. Cheap
+    /// enough for the moment in which all threads stand still.
+    ///
+    /// The kernel gives each program its own auxiliary vector: random addresses,
+    /// and where the program's own are not random, its entry and headers.
+    var programIsUnchanged: Bool {
+        (try? Self.contents("auxv", of: folder)) == auxiliaryBytes
+    }
+
+    // MARK: Memory
+
+    /// The open /proc/PID/mem. Throws `notPermitted`.
+    func memory() throws(LiveProcessError) -> Descriptor {
+        switch memoryFile {
+        case .success(let descriptor): return descriptor
+        case .failure(let error): throw failure(error, "open the memory of")
+        }
+    }
+
+    // MARK: Permission
+
+    /// What most likely keeps the caller from this process.
+    func permissionCause() -> PermissionCause {
+        let caller = geteuid()
+        if let facts = try? facts(), caller != 0, facts.userID != caller {
+            return .otherUser(owner: facts.userID, caller: caller)
+        }
+        if let text = try? Descriptor.open("/proc/sys/kernel/yama/ptrace_scope").readToEnd() {
+            var cursor = TextCursor(text)
+            if let scope = cursor.number(), scope > 0, caller != 0 || scope == 3 {
+                return .yama(scope: Int(truncatingIfNeeded: scope))
+            }
+        }
+        return .unknown
+    }
+}
+
+/// Eight bytes as a number, least significant first. The caller has checked the bounds.
+func littleEndian(_ bytes: [UInt8], _ offset: Int) -> UInt64 {
+    bytes[offset..<(offset + 8)].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+}

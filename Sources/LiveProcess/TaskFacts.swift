@@ -1,0 +1,107 @@
+/// What /proc/PID/stat says of a process or a thread (proc_pid_stat(5)), as far
+/// as it is used here.
+struct TaskStat {
+    /// The program's name as the kernel cuts it, at most 15 bytes.
+    let name: String
+    let state: TaskState
+    let flags: UInt64
+    /// Clock ticks after boot.
+    let startTime: UInt64
+
+    /// PF_KTHREAD (include/linux/sched.h).
+    var isKernelThread: Bool { flags & 0x0020_0000 != 0 }
+
+    init?(parsing text: [UInt8]) {
+        // The name may hold anything, spaces and parentheses included.
+        guard let open = text.firstIndex(of: UInt8(ascii: "(")),
+            let close = text.lastIndex(of: UInt8(ascii: ")")), open < close
+        else { return nil }
+        name = String(decoding: text[(open + 1)..<close], as: UTF8.self)
+        let fields = text[(close + 1)...].split(separator: UInt8(ascii: " "))
+        // Behind the name: field 3 is the state, 9 the flags, 22 the start.
+        guard fields.count >= 20, let letter = fields[0].first,
+            let flags = UInt64(String(decoding: fields[6], as: UTF8.self)),
+            let start = UInt64(String(decoding: fields[19], as: UTF8.self))
+        else { return nil }
+        state = TaskState(letter: letter)
+        self.flags = flags
+        startTime = start
+    }
+}
+
+/// What a task does, by the letter that the kernel shows.
+public enum TaskState: Sendable {
+    /// On a processor, or ready to be.
+    case running
+    /// Asleep in the kernel where a signal would wake it.
+    case sleeping
+    /// Asleep where nothing but its event wakes it (D).
+    case uninterruptible
+    /// Stopped by job control (SIGSTOP and the like).
+    case stopped
+    /// Stopped by its tracer.
+    case traced
+    /// A zombie, or about to be gone.
+    case dead
+
+    init(letter: UInt8) {
+        switch letter {
+        case UInt8(ascii: "R"): self = .running
+        case UInt8(ascii: "D"), UInt8(ascii: "W"), UInt8(ascii: "P"): self = .uninterruptible
+        case UInt8(ascii: "T"): self = .stopped
+        case UInt8(ascii: "t"): self = .traced
+        case UInt8(ascii: "Z"), UInt8(ascii: "X"), UInt8(ascii: "x"): self = .dead
+        // S, I, and whatever a later kernel adds to sleeping.
+        default: self = .sleeping
+        }
+    }
+}
+
+/// What /proc/PID/status says of a process at one moment (proc_pid_status(5)).
+public struct ProcessFacts: Sendable {
+    public let name: String
+    public let state: TaskState
+    /// The process that traces its first thread.
+    public let tracer: ProcessID?
+    /// Effective user and group.
+    public let userID: UInt32
+    public let groupID: UInt32
+    public let parent: ProcessID
+    public let threadCount: Int
+    /// 0 none, 1 strict, 2 a filter (prctl(2), PR_SET_SECCOMP).
+    public let seccompMode: Int
+    /// Its numbers in the pid namespaces from ours to its own.
+    public let namespaceIDs: [Int32]
+
+    init?(parsing text: [UInt8]) {
+        var values: [String: String] = [:]
+        var cursor = TextCursor(text)
+        while !cursor.isAtEnd {
+            let line = String(decoding: cursor.restOfLine(), as: UTF8.self)
+            guard let colon = line.firstIndex(of: ":") else { continue }
+            values[String(line[..<colon])] = String(
+                line[line.index(after: colon)...].drop { $0 == "\t" })
+        }
+        func numbers(_ key: String) -> [UInt64] {
+            (values[key] ?? "").split { $0 == "\t" || $0 == " " }.compactMap { UInt64($0) }
+        }
+        guard let name = values["Name"], let letter = values["State"]?.utf8.first,
+            let users = Self.second(numbers("Uid")), let groups = Self.second(numbers("Gid"))
+        else { return nil }
+        self.name = name
+        state = TaskState(letter: letter)
+        let tracerID = Int32(truncatingIfNeeded: numbers("TracerPid").first ?? 0)
+        tracer = tracerID > 0 ? ProcessID(rawValue: tracerID) : nil
+        userID = users
+        groupID = groups
+        parent = ProcessID(rawValue: Int32(truncatingIfNeeded: numbers("PPid").first ?? 0))
+        threadCount = Int(truncatingIfNeeded: numbers("Threads").first ?? 0)
+        seccompMode = Int(truncatingIfNeeded: numbers("Seccomp").first ?? 0)
+        namespaceIDs = numbers("NSpid").map { Int32(truncatingIfNeeded: $0) }
+    }
+
+    /// The effective one of real, effective, saved and file system id.
+    private static func second(_ ids: [UInt64]) -> UInt32? {
+        ids.count >= 2 ? UInt32(truncatingIfNeeded: ids[1]) : nil
+    }
+}
