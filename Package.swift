@@ -111,5 +111,6 @@ let package = Package(
             ["Addresses", "ELFImage", "JSONText", "PatchFile", "TestSupport", system]),
         tests("LiveProcessTests", ["Addresses", "ELFImage", "LiveProcess", "TestSupport", system]),
         tests("ELFImageTests", ["Addresses", "ELFImage", system]),
+        tests("PatchabilityTests", ["Addresses", "ELFImage", "Patchability", system]),
     ]
 )
