@@ -1,0 +1,127 @@
+import Addresses
+import JSONText
+
+/// The first bytes of every payload: a fixed head that says where the record is.
+///
+///     0   8  "HOTPATCH"
+///     8   4  format, 1
+///     12  4  length of the record in bytes, which follows at once
+///     16  …  the record, JSON
+public enum PayloadHeader {
+    public static let size = 16
+    public static let magic: [UInt8] = Array("HOTPATCH".utf8)
+    public static let format: UInt32 = 1
+    /// A record longer than this is not one of ours.
+    public static let recordLimit = 16 << 20
+
+    /// What the payload's mapping is called in `/proc/PID/maps`, behind the
+    /// kernel's `/memfd:`.
+    public static func mappingName(patch name: String) -> String { "hotpatch:" + name }
+
+    static func encode(_ record: PayloadRecord) -> [UInt8] {
+        let text = Array(record.json.text(pretty: false).utf8)
+        return magic + littleEndian(format) + littleEndian(UInt32(text.count)) + text
+    }
+
+    /// The length of the record behind this head, or nil where the bytes are no
+    /// head of a payload.
+    public static func recordLength(head: [UInt8]) -> Int? {
+        guard head.count >= size, Array(head[0..<8]) == magic,
+            number(head[8..<12]) == format
+        else { return nil }
+        let length = Int(number(head[12..<16]))
+        return length <= recordLimit ? length : nil
+    }
+
+    static func littleEndian<Number: FixedWidthInteger>(_ value: Number) -> [UInt8] {
+        (0..<Number.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
+    }
+
+    private static func number(_ bytes: ArraySlice<UInt8>) -> UInt32 {
+        bytes.reversed().reduce(0) { $0 << 8 | UInt32($1) }
+    }
+}
+
+extension PayloadRecord {
+    /// Addresses are written with sixteen digits, so that a record's length does
+    /// not depend on where the payload lies.
+    var json: JSONValue {
+        [
+            "name": .string(name),
+            "version": .string(version),
+            "digest": .string(digest),
+            "base": .string(base),
+            "object": .string(object),
+            "bias": Self.text(bias.rawValue),
+            "payload": [
+                "start": Self.text(extent.start.rawValue),
+                "readOnly": Self.text(extent.readOnly),
+                "code": Self.text(extent.code),
+                "writable": Self.text(extent.writable),
+            ],
+            "detours": .array(detours.map(\.json)),
+        ]
+    }
+
+    /// The record in `bytes`, the JSON text behind a payload's head.
+    public init(parsing bytes: [UInt8]) throws(JSONError) {
+        let root = JSONCursor(
+            try JSONValue(parsing: bytes, limit: PayloadHeader.recordLimit))
+        name = try root.member("name").string()
+        version = try root.member("version").string()
+        digest = try root.member("digest").string()
+        base = try root.member("base").string()
+        object = try root.member("object").string()
+        bias = LoadBias(rawValue: try root.member("bias").hexadecimalNumber())
+        let payload = try root.member("payload")
+        extent = PayloadExtent(
+            start: RemoteAddress(rawValue: try payload.member("start").hexadecimalNumber()),
+            readOnly: try payload.member("readOnly").hexadecimalNumber(),
+            code: try payload.member("code").hexadecimalNumber(),
+            writable: try payload.member("writable").hexadecimalNumber())
+        var detours: [Detour] = []
+        for element in try root.member("detours").elements() {
+            detours.append(try Detour(element))
+        }
+        self.detours = detours
+    }
+
+    fileprivate static func text(_ number: UInt64) -> JSONValue {
+        .string(Hexadecimal.text(number, width: 16))
+    }
+}
+
+extension PayloadRecord.Detour {
+    fileprivate var json: JSONValue {
+        [
+            "symbol": .string(symbol),
+            "site": PayloadRecord.text(site.rawValue),
+            "original": .string(Hexadecimal.text(original)),
+            "entry": PayloadRecord.text(entry.rawValue),
+            "replaced": .array(
+                replaced.map {
+                    [PayloadRecord.text($0.start.rawValue), PayloadRecord.text($0.end.rawValue)]
+                }),
+        ]
+    }
+    fileprivate init(_ detour: JSONCursor) throws(JSONError) {
+        symbol = try detour.member("symbol").string()
+        site = RemoteAddress(rawValue: try detour.member("site").hexadecimalNumber())
+        original = try detour.member("original").hexadecimalBytes()
+        entry = RemoteAddress(rawValue: try detour.member("entry").hexadecimalNumber())
+        var replaced: [AddressRange<RemoteAddress>] = []
+        for element in try detour.member("replaced").elements() {
+            let bounds = try element.elements()
+            guard bounds.count == 2,
+                let range = AddressRange(
+                    start: RemoteAddress(rawValue: try bounds[0].hexadecimalNumber()),
+                    end: RemoteAddress(rawValue: try bounds[1].hexadecimalNumber()))
+            else { throw element.mismatch("a range of addresses: [start, end]") }
+            replaced.append(range)
+        }
+        self.replaced = replaced
+        guard original.count == 5 else {
+            throw try detour.member("original").mismatch("five bytes")
+        }
+    }
+}

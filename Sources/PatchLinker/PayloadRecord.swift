@@ -1,0 +1,110 @@
+import Addresses
+import JSONText
+
+/// What a payload says of itself at its start, so that a process alone tells
+/// what is applied in it, whoever applied it and whatever became of the patch
+/// file.
+///
+/// It lies in the target's memory. A target may have written there what it
+/// liked, so whoever reads a record checks it against the process's mappings and
+/// bytes before believing it.
+public struct PayloadRecord: Equatable, Sendable {
+    /// One function that the payload replaces.
+    public struct Detour: Equatable, Sendable {
+        /// The function's name in the base.
+        public let symbol: String
+        /// Where the five bytes of the jump go.
+        public let site: RemoteAddress
+        /// The five bytes that stand there without the patch.
+        public let original: [UInt8]
+        /// Where the jump leads: the replacement, or the thunk before it.
+        public let entry: RemoteAddress
+        /// The code that the patch makes unreachable: the original and its
+        /// fragments.
+        public let replaced: [AddressRange<RemoteAddress>]
+
+        public init(
+            symbol: String, site: RemoteAddress, original: [UInt8], entry: RemoteAddress,
+            replaced: [AddressRange<RemoteAddress>]
+        ) {
+            self.symbol = symbol
+            self.site = site
+            self.original = original
+            self.entry = entry
+            self.replaced = replaced
+        }
+
+        /// `jmp rel32` (E9 cd, Intel SDM vol. 2) from the site to the entry, or
+        /// nil where the entry is out of reach.
+        public var jump: [UInt8]? {
+            Rel32(from: site, length: 5, to: entry).map { [0xe9] + $0.bytes }
+        }
+    }
+
+    /// The patch's name, as `revert` takes it.
+    public let name: String
+    public let version: String
+    /// BLAKE2b-256 of the patch file, in hexadecimal.
+    public let digest: String
+    /// The build that the patch was made for, as it is shown.
+    public let base: String
+    /// The patched object's path when the patch was applied.
+    public let object: String
+    public let bias: LoadBias
+    public let extent: PayloadExtent
+    public let detours: [Detour]
+
+    public init(
+        name: String, version: String, digest: String, base: String, object: String,
+        bias: LoadBias, extent: PayloadExtent, detours: [Detour]
+    ) {
+        self.name = name
+        self.version = version
+        self.digest = digest
+        self.base = base
+        self.object = object
+        self.bias = bias
+        self.extent = extent
+        self.detours = detours
+    }
+}
+
+/// Where a payload lies: three regions in a row, each of whole pages, with one
+/// kind of access each, so that nothing is ever writable and executable.
+public struct PayloadExtent: Equatable, Sendable {
+    public let start: RemoteAddress
+    /// Bytes of header, constants and global offset table: readable only.
+    public let readOnly: UInt64
+    /// Bytes of code: readable and executable.
+    public let code: UInt64
+    /// Bytes of data: readable and writable. At least one page.
+    public let writable: UInt64
+
+    public init(start: RemoteAddress, readOnly: UInt64, code: UInt64, writable: UInt64) {
+        self.start = start
+        self.readOnly = readOnly
+        self.code = code
+        self.writable = writable
+    }
+
+    public static let pageSize: UInt64 = 4096
+
+    /// nil where the sizes are absurd or the payload would wrap around.
+    public var range: AddressRange<RemoteAddress>? {
+        let limit: UInt64 = 1 << 31
+        guard readOnly < limit, code < limit, writable < limit else { return nil }
+        return AddressRange(start: start, count: readOnly + code + writable)
+    }
+
+    public var readOnlyRange: AddressRange<RemoteAddress>? {
+        AddressRange(start: start, count: readOnly)
+    }
+
+    public var codeRange: AddressRange<RemoteAddress>? {
+        start.advanced(by: readOnly).flatMap { AddressRange(start: $0, count: code) }
+    }
+
+    public var writableRange: AddressRange<RemoteAddress>? {
+        codeRange.flatMap { AddressRange(start: $0.end, count: writable) }
+    }
+}

@@ -1,0 +1,92 @@
+import Addresses
+import ELFImage
+import PatchFile
+import Patchability
+import Testing
+
+@testable import PatchLinker
+
+/// What the linker writes as machine code, decoded again.
+@Suite struct MachineCodeTests {
+    private let place = RemoteAddress(rawValue: 0x7f00_0000_1000)
+
+    private func text(_ code: [UInt8], at address: RemoteAddress) throws -> [String] {
+        let decoder = try Decoder()
+        let bytes = ByteView(code)
+        var lines: [String] = []
+        var offset = 0
+        while offset < code.count {
+            let here = try #require(address.advanced(by: UInt64(offset)))
+            let instruction = decoder.decode(bytes, at: offset, address: here)
+            lines.append(decoder.text(bytes, at: offset, address: here))
+            offset += try #require(instruction, "undecodable at \(offset)").length
+        }
+        return lines
+    }
+
+    @Test func directStubJumpsThroughItsWord() throws {
+        let word = RemoteAddress(rawValue: 0x7f00_0000_0800)
+        let code = try #require(CallStub.direct(at: place, through: word))
+        #expect(UInt64(code.count) == CallStub.directLength)
+        let lines = try text(code, at: place)
+        #expect(lines.first == "jmpq *-0x806(%rip)")
+    }
+
+    @Test func resolvingStubKeepsEveryArgumentRegisterAndAlignsTheStack() throws {
+        let word = RemoteAddress(rawValue: 0x7f00_0000_3000)
+        let resolver = RemoteAddress(rawValue: 0x7f00_0000_0800)
+        let stub = try #require(
+            CallStub.resolving(at: place, through: word, resolverWord: resolver))
+        let lines = try text(stub.code, at: place)
+        #expect(stub.initialWord.rawValue == place.rawValue + 10)
+        #expect(lines[0] == "endbr64" && lines[2] == "endbr64")
+        let pushes = lines.filter { $0.hasPrefix("pushq %") }.map { $0.dropFirst(7) }
+        let pops = lines.filter { $0.hasPrefix("popq %") }.map { $0.dropFirst(6) }
+        #expect(pushes == pops.reversed())
+        #expect(Set(pushes) == ["rax", "rdi", "rsi", "rdx", "rcx", "r8", "r9", "r10", "r11"])
+        // The caller's call pushed 8 bytes on an aligned stack.
+        #expect((8 + pushes.count * 8 + 128) % 16 == 0)
+        for number in 0..<8 {
+            #expect(lines.count { $0.contains("xmm\(number)") } == 2)
+        }
+    }
+
+    @Test(arguments: [
+        EntryContract(preserve: [], alignStack: true),
+        EntryContract(preserve: [.rdi, .r10, .xmm3], alignStack: true),
+        EntryContract(preserve: KeptRegister.allCases, alignStack: true),
+    ])
+    func thunkSavesAndRestoresTheSameSlots(_ contract: EntryContract) throws {
+        let target = RemoteAddress(rawValue: 0x7f00_0000_9000)
+        let code = try #require(EntryThunk.code(for: contract, at: place, calling: target))
+        let lines = try text(code, at: place)
+        let call = try #require(lines.firstIndex { $0.hasPrefix("callq ") })
+        #expect(lines[call] == "callq 0x7f0000009000")
+        func moves(_ lines: ArraySlice<String>) -> [String: String] {
+            var slots: [String: String] = [:]
+            for line in lines where line.contains("(%rsp)") {
+                let operands = line.split(separator: " ", maxSplits: 1)[1].split(separator: ", ")
+                let memory = operands.first { $0.contains("(%rsp)") } ?? ""
+                let register = operands.first { !$0.contains("(%rsp)") } ?? ""
+                slots[String(register.dropFirst())] = String(memory)
+            }
+            return slots
+        }
+        let saved = moves(lines[..<call])
+        #expect(saved == moves(lines[call...]))
+        #expect(Set(saved.values).count == saved.count)
+        let wanted = contract.preserve.filter { $0 != .flags }.map(\.rawValue)
+        #expect(Set(saved.keys) == Set(wanted))
+        #expect(lines.contains("pushfq") == contract.preserve.contains(.flags))
+        #expect(lines.contains("popfq") == contract.preserve.contains(.flags))
+        #expect(lines.contains("andq $0xfffffffffffffff0, %rsp"))
+        #expect(lines.last == "retq")
+    }
+
+    @Test func codeOutOfReachIsNil() {
+        let far = RemoteAddress(rawValue: 0x1000)
+        #expect(CallStub.direct(at: place, through: far) == nil)
+        let contract = EntryContract(preserve: [.rdi], alignStack: false)
+        #expect(EntryThunk.code(for: contract, at: place, calling: far) == nil)
+    }
+}
