@@ -77,19 +77,19 @@ let package = Package(
                 system,
             ]),
         room("LiveProcess", ["Addresses", "ELFImage", "CLinuxTrace", system, logging]),
-        room("PatchLinker", ["Addresses", "ELFImage", "PatchFile", "LiveProcess"]),
+        room("PatchLinker", ["Addresses", "JSONText", "ELFImage", "PatchFile", "LiveProcess"]),
         room("Quiescence", ["Addresses", "LiveProcess"]),
         room(
             "Switchover",
             [
-                "Addresses", "ELFImage", "Patchability", "PatchFile", "LiveProcess", "PatchLinker",
-                "Quiescence", logging,
+                "Addresses", "JSONText", "ELFImage", "PatchFile", "LiveProcess", "PatchLinker",
+                "Quiescence", system, logging,
             ]),
         room(
             "HotpatchKit",
             [
                 "Addresses", "ELFImage", "Patchability", "PatchFile", "Authoring", "LiveProcess",
-                "Switchover", system, logging,
+                "PatchLinker", "Quiescence", "Switchover",
             ]),
         .executableTarget(
             name: "hotpatch",
@@ -105,6 +105,9 @@ let package = Package(
             swiftSettings: strict),
 
         tests("AddressesTests", ["Addresses"]),
+        tests(
+            "PatchLinkerTests",
+            ["Addresses", "ELFImage", "LiveProcess", "PatchFile", "PatchLinker", "Patchability"]),
         tests("JSONTextTests", ["JSONText"]),
         tests(
             "PatchFileTests",

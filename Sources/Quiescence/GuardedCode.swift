@@ -1,0 +1,97 @@
+import Addresses
+
+/// Code in which no thread may stand, or be about to return to, at the moment
+/// of a switch.
+///
+/// Two degrees: inside the bytes that the switch rewrites no thread may ever
+/// stand, since it would go on in the middle of another instruction. In the rest
+/// of a replaced function a thread does no harm to itself, but old and new code
+/// would run side by side.
+public struct GuardedCode: Sendable {
+    /// A stretch of code and why it is guarded.
+    public struct Stretch: Hashable, Sendable {
+        /// The function as the user knows it.
+        public let symbol: String
+        /// The addresses that count as inside: instructions that a thread may
+        /// stand at, and return addresses.
+        public let inside: ClosedRange<UInt64>
+        public let degree: Degree
+
+        public init(symbol: String, inside: ClosedRange<UInt64>, degree: Degree) {
+            self.symbol = symbol
+            self.inside = inside
+            self.degree = degree
+        }
+    }
+
+    public enum Degree: Hashable, Sendable {
+        /// The bytes that are rewritten.
+        case site
+        /// The function that is replaced.
+        case function
+    }
+
+    private let stretches: [Stretch]
+    /// The lowest address of any stretch, and the number of bytes to the
+    /// highest: one comparison settles nearly every stack word.
+    private let low: UInt64
+    private let span: UInt64
+
+    public init(_ stretches: [Stretch]) {
+        self.stretches = stretches
+        low = stretches.map(\.inside.lowerBound).min() ?? 0
+        span = (stretches.map(\.inside.upperBound).max() ?? 0) - low
+    }
+
+    /// The stretch that `address` lies in; a site before the function around it.
+    @inline(__always)
+    public func stretch(at address: UInt64) -> Stretch? {
+        guard address &- low <= span else { return nil }
+        return precise(address)
+    }
+
+    private func precise(_ address: UInt64) -> Stretch? {
+        var found: Stretch?
+        for stretch in stretches where stretch.inside.contains(address) {
+            if stretch.degree == .site { return stretch }
+            found = stretch
+        }
+        return found
+    }
+}
+
+extension GuardedCode.Stretch {
+    /// What the detour at `site` rewrites. To stand at its first byte is safe: the
+    /// thread executes either the old instruction or the jump.
+    public static func site(_ site: RemoteAddress, length: UInt64, of symbol: String) -> Self {
+        let first = site.rawValue &+ 1
+        return Self(
+            symbol: symbol, inside: first...max(first, site.rawValue &+ (length - 1)),
+            degree: .site)
+    }
+
+    /// A replaced function from behind its entry on: at `entry` itself, or before
+    /// it, a thread has not begun and will take the detour.
+    ///
+    /// - Parameter endIsReturn: whether the function's last instruction is a
+    ///   call, so that the address behind the function may be a return address.
+    public static func function(
+        _ range: AddressRange<RemoteAddress>, entry: RemoteAddress, endIsReturn: Bool,
+        symbol: String
+    ) -> Self? {
+        let first = max(range.start.rawValue, entry.rawValue &+ 1)
+        let last = endIsReturn ? range.end.rawValue : range.end.rawValue &- 1
+        guard first <= last else { return nil }
+        return Self(symbol: symbol, inside: first...last, degree: .function)
+    }
+
+    /// A piece of code that counts from its first byte on: a fragment of a
+    /// function, or a payload.
+    public static func piece(
+        _ range: AddressRange<RemoteAddress>, symbol: String
+    ) -> Self? {
+        guard !range.isEmpty else { return nil }
+        return Self(
+            symbol: symbol, inside: range.start.rawValue...range.end.rawValue, degree: .function)
+    }
+}
