@@ -16,7 +16,7 @@ public struct ProcessSearch: Sendable {
         // Removed without a successor, its name still finds who runs it.
         let wanted = try? Descriptor.open(path.string).identity()
         let canonical = wanted == nil ? path.string : try canonicalPath(path)
-        return try search { process throws(LiveProcessError) in
+        return try matching { process throws(LiveProcessError) in
             let (name, isDeleted) = try process.executablePath()
             if isDeleted { return name == canonical }
             guard let wanted else { return false }
@@ -31,13 +31,13 @@ public struct ProcessSearch: Sendable {
 
     /// The processes that have code of the object with this build id mapped.
     public static func mapping(_ buildID: BuildID) throws(Errno) -> ProcessSearch {
-        try search { process throws(LiveProcessError) in
+        try matching { process throws(LiveProcessError) in
             try process.loadedObjects().contains { $0.buildID == buildID }
         }
     }
 
-    /// All processes but this one.
-    private static func search(
+    /// All processes but this one that `matches` says yes to.
+    public static func matching(
         _ matches: (TargetProcess) throws(LiveProcessError) -> Bool
     ) throws(Errno) -> ProcessSearch {
         var result = ProcessSearch()
