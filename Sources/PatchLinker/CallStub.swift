@@ -40,12 +40,14 @@ enum CallStub {
         code.append([0x41, 0x52, 0x41, 0x53])  // push %r10; push %r11: rsp is aligned again
         code.append([0x48, 0x81, 0xec, 0x80, 0, 0, 0])  // sub $128,%rsp
         for number in UInt8(0)..<8 {
-            code.append([0x0f, 0x29, 0x44 | number << 3, 0x24, number * 16])  // movaps %xmmN,16*N(%rsp)
+            // movaps %xmmN,16*N(%rsp)
+            code.append([0x0f, 0x29, 0x44 | number << 3, 0x24, number * 16])
         }
         guard code.relative([0xff, 0x15], resolverWord) else { return nil }  // call *resolver(%rip)
         guard code.relative([0x48, 0x89, 0x05], word) else { return nil }  // mov %rax,word(%rip)
         for number in UInt8(0)..<8 {
-            code.append([0x0f, 0x28, 0x44 | number << 3, 0x24, number * 16])  // movaps 16*N(%rsp),%xmmN
+            // movaps 16*N(%rsp),%xmmN
+            code.append([0x0f, 0x28, 0x44 | number << 3, 0x24, number * 16])
         }
         code.append([0x48, 0x81, 0xc4, 0x80, 0, 0, 0])  // add $128,%rsp
         code.append([0x41, 0x5b, 0x41, 0x5a])  // pop %r11; pop %r10

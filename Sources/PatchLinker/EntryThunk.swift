@@ -54,7 +54,8 @@ enum EntryThunk {
         if let number = register.vectorNumber {
             return vectorMove(opcode: 0x29, number, offset)  // movaps %xmmN,offset(%rsp)
         }
-        return generalMove(opcode: 0x89, register.generalNumber ?? 0, offset)  // mov %r,offset(%rsp)
+        // mov %r,offset(%rsp)
+        return generalMove(opcode: 0x89, register.generalNumber ?? 0, offset)
     }
 
     /// `movaps` from memory leaves the upper halves of the vector register alone.
@@ -62,7 +63,8 @@ enum EntryThunk {
         if let number = register.vectorNumber {
             return vectorMove(opcode: 0x28, number, offset)  // movaps offset(%rsp),%xmmN
         }
-        return generalMove(opcode: 0x8b, register.generalNumber ?? 0, offset)  // mov offset(%rsp),%r
+        // mov offset(%rsp),%r
+        return generalMove(opcode: 0x8b, register.generalNumber ?? 0, offset)
     }
 
     /// REX.W opcode /r with a base of rsp and a 32-bit displacement (SDM vol. 2, 2.1.5).
