@@ -17,8 +17,10 @@ struct Bench: ParsableCommand {
     @Option(help: "The ELF file for list-symbols. Default: the largest of the machine.")
     var file: String?
 
+    /// One processor is left to the tool: with a runner on each, what would be
+    /// measured is the scheduler sharing processors out, and not the stop.
     @Option(help: "How many threads of the victim read the clock; the others sleep.")
-    var runners = 2
+    var runners = max(1, min(2, Machine.processors - 1))
 
     @Option(help: "Only these parts: stall, call, list, start, endurance.")
     var only: [Part] = Part.allCases
