@@ -223,6 +223,24 @@ public final class TargetProcess: Sendable {
     }
 }
 
+extension TargetProcess {
+    /// The error for a thread that the kernel would not let be traced.
+    func seizeFailure(_ thread: ThreadID, _ error: Errno) -> LiveProcessError {
+        guard error == .notPermitted || error == .permissionDenied else {
+            return failure(error, "trace")
+        }
+        // The kernel says EPERM for a thread that has ended, too.
+        guard let text = try? contents("task/\(thread)/status"),
+            let facts = ProcessFacts(parsing: text), facts.state != .dead
+        else { return .ended(id) }
+        if let tracer = facts.tracer {
+            let name = (try? TargetProcess.find(tracer))?.name ?? "?"
+            return .alreadyTraced(id, thread: thread, by: tracer, name: name)
+        }
+        return .notPermitted(id, action: "trace", cause: permissionCause())
+    }
+}
+
 /// Eight bytes as a number, least significant first. The caller has checked the bounds.
 func littleEndian(_ bytes: [UInt8], _ offset: Int) -> UInt64 {
     bytes[offset..<(offset + 8)].reversed().reduce(0) { $0 << 8 | UInt64($1) }

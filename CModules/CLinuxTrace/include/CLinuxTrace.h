@@ -39,7 +39,7 @@ enum clinux_resumption {
     CLINUX_CONTINUE, ///< PTRACE_CONT
     CLINUX_SYSCALL,  ///< PTRACE_SYSCALL: until the next system call begins or ends
     CLINUX_DETACH,   ///< PTRACE_DETACH: as if never traced
-} __attribute__((enum_extensibility(closed)));
+};
 /// Lets a stopped tracee go on, with `signal` delivered unless it is 0.
 int clinux_resume(int tid, enum clinux_resumption how, int signal);
 /// PTRACE_GETREGS.

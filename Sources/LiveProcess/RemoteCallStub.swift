@@ -1,0 +1,69 @@
+import CLinuxTrace
+
+/// The code by which a thread of the target makes one system call for us and
+/// then goes on where it was, whether or not the tool still lives.
+///
+/// One instance takes 192 bytes: the code, then the values that it puts back. It
+/// uses neither the stack nor a flag nor a vector register. A thread that was in
+/// its own code enters at its start. A thread that was in a call which the
+/// kernel restarts enters behind the `syscall`, with the kernel's restart code in
+/// rax: the kernel then goes back two bytes and starts our call, or, where a
+/// signal with a handler is pending, gives that call's EINTR, which the stub
+/// hands on as the EINTR of the thread's own call.
+struct RemoteCallStub {
+    static let size = 192
+    /// Behind the `syscall` instruction.
+    static let afterCall: UInt64 = 2
+    /// Stands in the last eight bytes, so that what an interrupted run left
+    /// behind is known for what it is.
+    static let marker: UInt64 = 0x6863_7461_7074_6f68  // "hotpatch"
+
+    private static let slots = 96
+    private enum Slot: Int {
+        case rdx, rsi, rdi, r8, r9, r10, r11, rax, rcx, resume, interrupted, marker
+    }
+
+    /// The instance as it is written to the target.
+    let bytes: [UInt8]
+
+    /// - Parameters:
+    ///   - saved: what the thread goes on with after our call.
+    ///   - interrupted: where it goes on, with -EINTR in rax, when a signal came first.
+    init(restoring saved: Registers, interrupted: UInt64) {
+        var code: [UInt8] = [0x0f, 0x05]  // syscall
+        let raw = saved.raw
+        Self.load([0x48, 0x8b, 0x15], .rdx, &code)  // mov rdx(%rip), %rdx
+        Self.load([0x48, 0x8b, 0x35], .rsi, &code)  // mov rsi(%rip), %rsi
+        Self.load([0x48, 0x8b, 0x3d], .rdi, &code)  // mov rdi(%rip), %rdi
+        Self.load([0x4c, 0x8b, 0x05], .r8, &code)  // mov r8(%rip), %r8
+        Self.load([0x4c, 0x8b, 0x0d], .r9, &code)  // mov r9(%rip), %r9
+        Self.load([0x4c, 0x8b, 0x15], .r10, &code)  // mov r10(%rip), %r10
+        Self.load([0x4c, 0x8b, 0x1d], .r11, &code)  // mov r11(%rip), %r11
+        code += [0x48, 0x8d, 0x48, 0x04]  // lea 4(%rax), %rcx: 0 where rax is -EINTR
+        code += [0xe3, 20]  // jrcxz over the next three instructions
+        Self.load([0x48, 0x8b, 0x05], .rax, &code)  // mov rax(%rip), %rax
+        Self.load([0x48, 0x8b, 0x0d], .rcx, &code)  // mov rcx(%rip), %rcx
+        Self.load([0xff, 0x25], .resume, &code)  // jmp *resume(%rip)
+        Self.load([0x48, 0x8b, 0x0d], .rcx, &code)  // mov rcx(%rip), %rcx
+        Self.load([0xff, 0x25], .interrupted, &code)  // jmp *interrupted(%rip)
+        code += [UInt8](repeating: 0xcc, count: Self.slots - code.count)  // never reached
+        let values: [UInt64] = [
+            UInt64(raw.rdx), UInt64(raw.rsi), UInt64(raw.rdi), UInt64(raw.r8), UInt64(raw.r9),
+            UInt64(raw.r10), UInt64(raw.r11), UInt64(raw.rax), UInt64(raw.rcx), UInt64(raw.rip),
+            interrupted, Self.marker,
+        ]
+        for value in values {
+            code += (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
+        }
+        bytes = code
+    }
+
+    /// Appends an instruction whose last four bytes are the distance from its end
+    /// to a slot.
+    private static func load(_ opcode: [UInt8], _ slot: Slot, _ code: inout [UInt8]) {
+        let end = code.count + opcode.count + 4
+        let distance = UInt32(slots + slot.rawValue * 8 - end)
+        code += opcode
+        code += (0..<4).map { UInt8(truncatingIfNeeded: distance >> (8 * UInt32($0))) }
+    }
+}

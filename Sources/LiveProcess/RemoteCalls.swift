@@ -1,0 +1,202 @@
+import Addresses
+import CLinuxTrace
+import Glibc
+import SystemPackage
+
+/// What to do with a target whose threads run under a seccomp filter.
+public enum SeccompPolicy: Sendable {
+    /// Make no call.
+    case refuse
+    /// Suspend the filter for the moment of each call (needs CAP_SYS_ADMIN). The
+    /// suspension ends with this tool: if it is killed in that moment, a filter
+    /// whose action is to kill takes the target along.
+    case suspend
+}
+
+/// A system call that the target can be made to make.
+public struct RemoteSystemCall: Sendable {
+    public let number: UInt64
+    /// As in the manual, for messages.
+    public let name: String
+
+    public init(number: UInt64, name: String) {
+        self.number = number
+        self.name = name
+    }
+
+    public static let mmap = RemoteSystemCall(number: 9, name: "mmap")
+    public static let mprotect = RemoteSystemCall(number: 10, name: "mprotect")
+    public static let munmap = RemoteSystemCall(number: 11, name: "munmap")
+    public static let close = RemoteSystemCall(number: 3, name: "close")
+    public static let prctl = RemoteSystemCall(number: 157, name: "prctl")
+    public static let memfdCreate = RemoteSystemCall(number: 319, name: "memfd_create")
+}
+
+/// A file descriptor of the target.
+public struct RemoteDescriptor: Hashable, Sendable {
+    public let rawValue: Int32
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+}
+
+/// PROT_* of a mapping.
+public struct RemoteProtection: OptionSet, Sendable {
+    public let rawValue: UInt64
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    public static let read = RemoteProtection(rawValue: 1)
+    public static let write = RemoteProtection(rawValue: 2)
+    public static let execute = RemoteProtection(rawValue: 4)
+}
+
+/// System calls that the target makes for us, one at a time.
+///
+/// Each call takes one thread of the target for some 50 µs; the others run on.
+/// Between calls nothing of the target is stopped or traced. If the tool is
+/// killed at any moment, the thread goes on as if nothing had been.
+public struct RemoteCalls: ~Copyable {
+    public let target: TargetProcess
+    private let seccomp: SeccompPolicy
+    private let place: StubPlace
+    private var isWritten = false
+
+    fileprivate init(_ target: TargetProcess, _ seccomp: SeccompPolicy) throws(LiveProcessError) {
+        self.target = target
+        self.seccomp = seccomp
+        place = try StubPlace.find(in: target)
+    }
+
+    /// Makes the target call `call`. At most six arguments; the answer is what
+    /// the kernel returned. Throws `remoteCall` where that is an error.
+    public mutating func perform(
+        _ call: RemoteSystemCall, _ arguments: UInt64...
+    ) throws(LiveProcessError) -> UInt64 {
+        try perform(call, arguments, inMemory: [])
+    }
+
+    private mutating func perform(
+        _ call: RemoteSystemCall, _ arguments: [UInt64], inMemory bytes: [UInt8]
+    ) throws(LiveProcessError) -> UInt64 {
+        isWritten = true
+        let request = RemoteCallRequest(
+            call: call, arguments: arguments, bytesInMemory: bytes, place: place, seccomp: seccomp)
+        let result = try request.perform(in: target)
+        // The kernel's errors are -4095 to -1.
+        let signed = Int64(bitPattern: result)
+        if signed < 0, signed >= -4095 {
+            throw .remoteCall(target.id, name: call.name, Errno(rawValue: Int32(-signed)))
+        }
+        return result
+    }
+
+    /// Puts back the bytes that the stub stood on.
+    fileprivate func finish() throws(LiveProcessError) {
+        guard isWritten else { return }
+        try target.writeText(
+            [UInt8](repeating: 0, count: StubPlace.size), at: place.stub, tracee: nil)
+    }
+
+    // MARK: The calls that a patch needs
+
+    /// memfd_create(2): a file in memory that only the target has, closed at
+    /// exec, whose mappings show as `/memfd:NAME`. At most 63 bytes of name.
+    public mutating func createMemoryFile(
+        named name: String
+    ) throws(LiveProcessError) -> RemoteDescriptor {
+        let text = Array(name.utf8.prefix(StubPlace.argumentSize - 1)) + [0]
+        // MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC; the last since Linux 6.3.
+        let flags: UInt64 = 1 | 2
+        let executable: UInt64 = 16
+        let pointer = place.argument.rawValue
+        do throws(LiveProcessError) {
+            return try descriptor(
+                perform(.memfdCreate, [pointer, flags | executable], inMemory: text))
+        } catch .remoteCall(_, _, .invalidArgument) {
+            return try descriptor(perform(.memfdCreate, [pointer, flags], inMemory: text))
+        }
+    }
+
+    private func descriptor(_ result: UInt64) throws(LiveProcessError) -> RemoteDescriptor {
+        guard let number = Int32(exactly: result) else {
+            throw .malformed(
+                target.id, place: "answer of memfd_create", rule: "not a descriptor", value: result)
+        }
+        return RemoteDescriptor(rawValue: number)
+    }
+
+    /// close(2).
+    public mutating func close(_ file: RemoteDescriptor) throws(LiveProcessError) {
+        _ = try perform(.close, UInt64(UInt32(bitPattern: file.rawValue)))
+    }
+
+    /// Maps `range` privately, from a file or without one. Throws `remoteCall`
+    /// with EEXIST where something is mapped there already.
+    public mutating func map(
+        _ range: AddressRange<RemoteAddress>, _ protection: RemoteProtection,
+        from file: RemoteDescriptor?, at offset: FileOffset = FileOffset(rawValue: 0)
+    ) throws(LiveProcessError) {
+        // MAP_PRIVATE | MAP_FIXED_NOREPLACE, and MAP_ANONYMOUS without a file
+        let flags: UInt64 = 0x02 | 0x100000 | (file == nil ? 0x20 : 0)
+        let descriptor = file.map { UInt64(UInt32(bitPattern: $0.rawValue)) } ?? .max
+        let arguments = [
+            range.start.rawValue, range.count, protection.rawValue, flags, descriptor,
+            offset.rawValue,
+        ]
+        let result: UInt64
+        do throws(LiveProcessError) {
+            result = try perform(.mmap, arguments, inMemory: [])
+        } catch .remoteCall(_, _, .noMemory) {
+            // RLIMIT_AS, perhaps: lifted for this one call.
+            let limit = try AddressSpaceLimit.raise(of: target)
+            defer { limit.restore() }
+            result = try perform(.mmap, arguments, inMemory: [])
+        }
+        guard result != range.start.rawValue else { return }
+        // A kernel before 4.17 takes the address for a wish.
+        _ = try perform(.munmap, result, range.count)
+        throw .remoteCall(target.id, name: "mmap", .fileExists)
+    }
+
+    /// munmap(2).
+    public mutating func unmap(_ range: AddressRange<RemoteAddress>) throws(LiveProcessError) {
+        _ = try perform(.munmap, range.start.rawValue, range.count)
+    }
+
+    /// mprotect(2).
+    public mutating func protect(
+        _ range: AddressRange<RemoteAddress>, _ protection: RemoteProtection
+    ) throws(LiveProcessError) {
+        _ = try perform(.mprotect, range.start.rawValue, range.count, protection.rawValue)
+    }
+}
+
+extension TargetProcess {
+    /// Runs `body`, which makes the target perform system calls, and then leaves
+    /// the target's code as it was, whatever `body` did.
+    ///
+    /// Takes the permission to trace the target. Throws what `body` throws, and
+    /// `noRoomForStub`.
+    public func withRemoteCalls<R>(
+        seccomp: SeccompPolicy = .refuse,
+        _ body: (inout RemoteCalls) throws(LiveProcessError) -> R
+    ) throws(LiveProcessError) -> R {
+        try requireSupportedProgram()
+        var calls = try RemoteCalls(self, seccomp)
+        let outcome: Result<R, LiveProcessError>
+        do throws(LiveProcessError) {
+            outcome = .success(try body(&calls))
+        } catch {
+            outcome = .failure(error)
+        }
+        let cleared: Result<Void, LiveProcessError>
+        do throws(LiveProcessError) {
+            cleared = .success(try calls.finish())
+        } catch {
+            cleared = .failure(error)
+        }
+        // What went wrong first is what the caller must know. A stub left behind
+        // is harmless, and known by its marker.
+        let result = try outcome.get()
+        try cleared.get()
+        return result
+    }
+}

@@ -1,0 +1,285 @@
+import CLinuxTrace
+import Glibc
+import SystemPackage
+
+/// One stop of all threads, made by an OS thread that ends with it: whatever is
+/// still traced then, the kernel lets go.
+struct StopSession: ~Copyable {
+    private let target: TargetProcess
+    private let options: StopOptions
+    private var tasks: TaskList
+    private var sharers: MemorySharers
+    private var report = StopReport()
+
+    private var sleepers: [ThreadID] = []
+    private var runners: [ThreadID] = []
+    /// The first thread may have ended before the others; it cannot be traced
+    /// then, but it is counted.
+    private var firstThreadIsDead = false
+
+    /// What was seen to be in the way before anything was touched.
+    private var obstacle: StopObstacle?
+
+    private var stopped: [StoppedThread] = []
+    /// When the first running thread was asked to stop; 0 before.
+    private var runnersStart: UInt64 = 0
+    /// Asked to stop, and not seen stopped yet.
+    private var asked: [ThreadID] = []
+
+    /// Looks at all threads, without touching them.
+    init(_ target: TargetProcess, _ options: StopOptions) throws(LiveProcessError) {
+        self.target = target
+        self.options = options
+        do throws(Errno) {
+            var tasks = try TaskList(of: target)
+            var member: ThreadID?
+            for thread in try tasks.read() {
+                switch tasks.state(of: thread) {
+                case .none: continue
+                case .dead where thread.rawValue == target.id.rawValue: firstThreadIsDead = true
+                case .dead: continue
+                case .running: runners.append(thread)
+                case .uninterruptible:
+                    // Without a try it is known that it would not stop.
+                    obstacle = obstacle ?? .uninterruptible(thread)
+                case .sleeping, .stopped, .traced: sleepers.append(thread)
+                }
+                member = member ?? thread
+            }
+            sharers = try MemorySharers(
+                of: target, comparing: member ?? ThreadID(rawValue: target.id.rawValue))
+            self.tasks = tasks
+        } catch {
+            throw target.failure(error, "look at the threads of")
+        }
+    }
+
+    /// The whole stop. On every way out all threads run again.
+    mutating func run<R>(
+        _ judge: (StoppedThread) -> Judgement, _ body: (inout StoppedProcess) -> R
+    ) throws(LiveProcessError) -> StopOutcome<R> {
+        if obstacle == nil,
+            let sharer = try checked({ () throws(Errno) in try sharers.findAmongAll() })
+        {
+            obstacle = .memoryShared(with: sharer)
+        }
+        if let obstacle { throw .cannotStopNow(target.id, obstacle) }
+        // Room for threads that are born meanwhile.
+        stopped.reserveCapacity(sleepers.count + runners.count + 256)
+        asked.reserveCapacity(sleepers.count + runners.count + 256)
+        let priority = RealTimePriority(isWanted: options.atRealTimePriority)
+        report.hadRealTimePriority = priority.isGranted
+        let start = monotonicNanoseconds()
+        let value: R?
+        do throws(LiveProcessError) {
+            value = try stopAll(judge) ? perform(body) : nil
+        } catch {
+            settleRest()
+            throw error
+        }
+        if value == nil { settleRest() }
+        releaseAll()
+        report.allStopped = monotonicNanoseconds() &- start
+        report.threadCount = stopped.count
+        return value.map { .done($0, report) } ?? .givenUp(report)
+    }
+
+    private mutating func perform<R>(_ body: (inout StoppedProcess) -> R) -> R {
+        var process = StoppedProcess(target, stopped)
+        return body(&process)
+    }
+
+    private func checked<T>(_ action: () throws(Errno) -> T) throws(LiveProcessError) -> T {
+        do throws(Errno) { return try action() } catch {
+            throw target.failure(error, "stop")
+        }
+    }
+}
+
+// MARK: Stopping
+
+extension StopSession {
+    /// Sleepers first, runners last. Returns false where a judgement was to give up.
+    private mutating func stopAll(
+        _ judge: (StoppedThread) -> Judgement
+    ) throws(LiveProcessError) -> Bool {
+        for thread in sleepers { try ask(thread) }
+        guard try settle(wereRunning: false, judge) else { return false }
+        if !runners.isEmpty { runnersStart = monotonicNanoseconds() }
+        for thread in runners { try ask(thread) }
+        guard try settle(wereRunning: true, judge) else { return false }
+        guard try stopNewcomers(judge) else { return false }
+        // Everything that could have started another task stands still now.
+        let stopped = stopped
+        let sharer: ProcessID?
+        do throws(Errno) {
+            sharer = try sharers.findAmongNew { thread in stopped.contains { $0.id == thread } }
+        } catch {
+            throw target.failure(error, "compare the memory of")
+        }
+        if let sharer { throw .cannotStopNow(target.id, .memoryShared(with: sharer)) }
+        guard target.programIsUnchanged else { throw .programChanged(target.id) }
+        return true
+    }
+
+    /// Seizes a thread and tells it to stop, in one go: a thread that is seized and
+    /// not attended to would hang at its next signal.
+    private mutating func ask(_ thread: ThreadID) throws(LiveProcessError) {
+        let tracee = Tracee(id: thread.rawValue)
+        do throws(Errno) {
+            try tracee.seize()
+            try tracee.interrupt()
+        } catch {
+            // Threads end all the time; whether the process has is found later.
+            let failure = target.seizeFailure(thread, error)
+            if case .ended = failure { return noteEnd(of: thread) }
+            throw failure
+        }
+        asked.append(thread)
+    }
+
+    private mutating func noteEnd(of thread: ThreadID) {
+        // Not reaped before the last of its threads: it stays in the count.
+        if thread.rawValue == target.id.rawValue { firstThreadIsDead = true }
+    }
+
+    /// Waits for all that were asked, and has each judged.
+    private mutating func settle(
+        wereRunning: Bool, _ judge: (StoppedThread) -> Judgement
+    ) throws(LiveProcessError) -> Bool {
+        var position = 0
+        defer { asked.removeFirst(position) }
+        while position < asked.count {
+            let thread = asked[position]
+            position += 1
+            guard let registers = try settle(thread) else { continue }
+            let found = StoppedThread(id: thread, wasRunning: wereRunning, storage: registers)
+            stopped.append(found)
+            if wereRunning { report.runningCount += 1 }
+            if judge(found) == .giveUp { return false }
+        }
+        return true
+    }
+
+    /// The registers of a thread once it has stopped; nil where it has ended.
+    private mutating func settle(_ thread: ThreadID) throws(LiveProcessError) -> Registers? {
+        let tracee = Tracee(id: thread.rawValue)
+        let start = monotonicNanoseconds()
+        while true {
+            let settled: Settled
+            var registers = Registers()
+            do throws(Errno) {
+                // From time to time it is asked what keeps the thread.
+                settled = try tracee.settle(Patience(giveUpAfter: 1_000_000))
+                if settled == .stopped {
+                    try tracee.readRegisters(&registers)
+                    if registers.hideInterruption() { try tracee.writeRegisters(registers) }
+                    return registers
+                }
+            } catch {
+                // ESRCH: killed while it was stopped.
+                noteEnd(of: thread)
+                return nil
+            }
+            switch settled {
+            case .exec: throw .programChanged(target.id)
+            case .ended:
+                noteEnd(of: thread)
+                return nil
+            case .stopped: return registers
+            case .timedOut:
+                guard try isStillExpected(thread, waited: monotonicNanoseconds() &- start) else {
+                    noteEnd(of: thread)
+                    return nil
+                }
+            }
+        }
+    }
+
+    /// Whether waiting on for a thread makes sense; false where it has ended.
+    private func isStillExpected(
+        _ thread: ThreadID, waited: UInt64
+    ) throws(LiveProcessError) -> Bool {
+        switch tasks.state(of: thread) {
+        case .none, .dead: return false
+        case .uninterruptible where waited > options.uninterruptiblePatience:
+            throw .cannotStopNow(target.id, .uninterruptible(thread))
+        case _ where waited > options.patience:
+            throw .cannotStopNow(target.id, .slowToStop(thread))
+        default: return true
+        }
+    }
+
+    /// Stops what was started since the threads were listed, until the kernel
+    /// counts no thread that does not stand still.
+    private mutating func stopNewcomers(
+        _ judge: (StoppedThread) -> Judgement
+    ) throws(LiveProcessError) -> Bool {
+        var pause = Pause()
+        while true {
+            let count: Int
+            do throws(Errno) { count = try tasks.count() } catch {
+                throw target.failure(error, "count the threads of")
+            }
+            let known = stopped.count + (firstThreadIsDead ? 1 : 0)
+            if count <= known {
+                guard !stopped.isEmpty else { throw .ended(target.id) }
+                return true
+            }
+            if pause.elapsed > options.patience {
+                throw .cannotStopNow(target.id, .threadsKeepAppearing(count: count - known))
+            }
+            let listed: [ThreadID]
+            do throws(Errno) { listed = try tasks.read() } catch {
+                throw target.failure(error, "list the threads of")
+            }
+            let seen = Set(stopped.map(\.id))
+            for thread in listed where !seen.contains(thread) {
+                if tasks.state(of: thread) == .dead { noteEnd(of: thread) } else { try ask(thread) }
+            }
+            guard try settle(wereRunning: true, judge) else { return false }
+            // What was dead and counted is gone in a moment.
+            pause.next()
+        }
+    }
+}
+
+// MARK: Letting go
+
+extension StopSession {
+    /// Runners first: how long they stand is what the program feels.
+    private mutating func releaseAll() {
+        for thread in stopped.reversed() where thread.wasRunning { release(thread.id) }
+        if runnersStart != 0 { report.runnersStopped = monotonicNanoseconds() &- runnersStart }
+        for thread in stopped where !thread.wasRunning { release(thread.id) }
+    }
+
+    private func release(_ thread: ThreadID) {
+        do throws(Errno) {
+            try Tracee(id: thread.rawValue).resume(CLINUX_DETACH)
+        } catch {
+            // ESRCH: killed meanwhile. There is nothing left to let go.
+            return
+        }
+    }
+
+    /// Before a stop is given up: those that were asked and not attended to must
+    /// not go on with an EINTR of ours, nor miss a signal. One that does not
+    /// stop now is let go by the kernel when this OS thread ends.
+    private mutating func settleRest() {
+        while let thread = asked.popLast() {
+            let tracee = Tracee(id: thread.rawValue)
+            var registers = Registers()
+            do throws(Errno) {
+                guard try tracee.settle(Patience(giveUpAfter: 1_000_000)) == .stopped else {
+                    continue
+                }
+                try tracee.readRegisters(&registers)
+                if registers.hideInterruption() { try tracee.writeRegisters(registers) }
+            } catch {
+                // ESRCH: killed meanwhile.
+                continue
+            }
+        }
+    }
+}

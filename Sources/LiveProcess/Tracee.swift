@@ -1,0 +1,155 @@
+import CLinuxTrace
+import Glibc
+import SystemPackage
+
+/// What a traced thread has done.
+enum TraceeEvent: Equatable {
+    /// Nothing yet.
+    case none
+    /// PTRACE_EVENT_STOP: stopped as asked, or by job control.
+    case stopped
+    /// It is about to take this signal (a signal-delivery-stop).
+    case signal(Int32)
+    /// It enters or leaves a system call (PTRACE_O_TRACESYSGOOD).
+    case systemCall
+    /// It runs another program (PTRACE_EVENT_EXEC).
+    case exec
+    /// It ended, or its process did, or the kernel no longer counts it as ours.
+    case ended
+}
+
+/// One thread that the calling OS thread traces, or is about to.
+///
+/// Nothing here is undone when the value goes: the kernel lets a thread go as if
+/// never traced when its tracer's OS thread ends (ptrace(2)), which is why each
+/// scope that traces has an OS thread of its own (``TracerThread``).
+struct Tracee {
+    let id: Int32
+
+    /// TRACESYSGOOD tells system call stops from SIGTRAP, which would outlive a
+    /// tool that dies; TRACEEXEC says when the program changes. Never EXITKILL.
+    static let options: UInt32 = 1 | 1 << 4
+
+    func seize(options: UInt32 = Tracee.options) throws(Errno) {
+        try check(clinux_seize(id, options))
+    }
+
+    func interrupt() throws(Errno) { try check(clinux_interrupt(id)) }
+
+    func resume(_ how: clinux_resumption, signal: Int32 = 0) throws(Errno) {
+        try check(clinux_resume(id, how, signal))
+    }
+
+    func readRegisters(_ registers: inout Registers) throws(Errno) {
+        try check(unsafe clinux_get_registers(id, &registers.raw))
+    }
+
+    func writeRegisters(_ registers: Registers) throws(Errno) {
+        var raw = registers.raw
+        try check(unsafe clinux_set_registers(id, &raw))
+    }
+
+    /// What has happened. A stop stays to be seen again until the thread is
+    /// resumed; an end is taken note of here, once.
+    func look() -> TraceeEvent {
+        var wait = clinux_wait()
+        let result = unsafe clinux_look(id, &wait)
+        // ECHILD: a thread that an exec took away, or one reaped elsewhere.
+        if result < 0 { return result == -EINTR ? .none : .ended }
+        if wait.tid == 0 { return .none }
+        guard wait.code == CLD_TRAPPED else {
+            clinux_reap(id)
+            return .ended
+        }
+        switch wait.status >> 8 {
+        case 128: return .stopped  // PTRACE_EVENT_STOP
+        case 4: return .exec  // PTRACE_EVENT_EXEC
+        default: break
+        }
+        return wait.status == SIGTRAP | 0x80 ? .systemCall : .signal(wait.status & 0x7f)
+    }
+
+    /// Waits for something to happen; `.none` where nothing does in time.
+    ///
+    /// It looks again and again, and sleeps in between: a wait that blocks could
+    /// not be given up, and would be for ever on a thread that waits for its
+    /// vfork child or on a first thread that has ended before the others.
+    func wait(_ patience: Patience) -> TraceeEvent {
+        var pause = Pause()
+        while true {
+            let event = look()
+            if event != .none { return event }
+            if pause.elapsed > patience.giveUpAfter { return .none }
+            pause.next()
+        }
+    }
+
+    private func check(_ result: Int32) throws(Errno) {
+        if result < 0 { throw Errno(rawValue: -result) }
+    }
+}
+
+/// How a thread that was asked to stop answered.
+enum Settled {
+    case stopped, exec, ended, timedOut
+}
+
+extension Tracee {
+    /// Waits until the thread, which was sent PTRACE_INTERRUPT, has stopped, and
+    /// hands it the signals that come before: the first stop may be one for a
+    /// signal, and swallowing that would lose it.
+    func settle(_ patience: Patience) throws(Errno) -> Settled {
+        while true {
+            switch wait(patience) {
+            case .none: return .timedOut
+            case .stopped: return .stopped
+            case .exec: return .exec
+            case .ended: return .ended
+            case .systemCall: try resume(CLINUX_CONTINUE)
+            case .signal(let signal): try pass(signal)
+            }
+        }
+    }
+
+    /// Lets a thread that is about to take a signal take it. That signal may be
+    /// one which the program ignores, and would not have been interrupted by
+    /// but for us.
+    func pass(_ signal: Int32) throws(Errno) {
+        var registers = Registers()
+        try readRegisters(&registers)
+        if registers.hideInterruption() { try writeRegisters(registers) }
+        try resume(CLINUX_CONTINUE, signal: signal)
+    }
+}
+
+/// How long a thread may take to stop.
+struct Patience {
+    /// Nanoseconds.
+    let giveUpAfter: UInt64
+}
+
+/// The pauses between two looks: none at first, since a running thread stops
+/// within microseconds, then longer and longer ones.
+struct Pause {
+    private let start = monotonicNanoseconds()
+    private var rounds = 0
+
+    /// Nanoseconds since the first look.
+    var elapsed: UInt64 { monotonicNanoseconds() &- start }
+
+    mutating func next() {
+        rounds += 1
+        // About 10 µs of looking without a pause.
+        guard rounds > 20 else { return }
+        // 4 µs, doubled up to about 500 µs.
+        var time = timespec(tv_sec: 0, tv_nsec: 4000 << min((rounds - 20) / 8, 7))
+        unsafe nanosleep(&time, nil)
+    }
+}
+
+/// The time since some moment, for differences.
+func monotonicNanoseconds() -> UInt64 {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+}
