@@ -33,6 +33,16 @@ extension TargetProcess {
         return true
     }
 
+    /// Writes to memory that the process itself does not use meanwhile, whatever
+    /// its protection, and reads back.
+    ///
+    /// Throws `unwritable` or `writeNotSeen`.
+    public func write(
+        _ bytes: [UInt8], at address: RemoteAddress
+    ) throws(LiveProcessError) {
+        try writeText(bytes, at: address, tracee: nil)
+    }
+
     /// Writes to memory whatever its protection, and reads back. `tracee` is a
     /// stopped thread of the process, by which the kernel takes the write where
     /// it refuses the file.

@@ -1,7 +1,46 @@
+import HotpatchKit
+
 extension Failure {
     /// The failure that an error of one of the rooms is for the user, or nil
     /// where the error is none of theirs.
     init?(of error: any Error) {
-        return nil
+        switch error {
+        case let failure as Failure: self = failure
+        case let error as ELFError: self.init(.failed, error.code, error)
+        case let error as PatchFileError: self.init(.failed, error.code, error)
+        case let error as LiveProcessError: self.init(error.exitStatus, error.code, error)
+        case let error as LinkError: self.init(.refused, error.code, error)
+        case let error as SwitchoverError: self.init(error.exitStatus, error.code, error)
+        default: return nil
+        }
+    }
+
+    init(_ status: ExitStatus, _ code: String, _ error: any CustomStringConvertible) {
+        self.init(status: status, code: code, message: error.description)
+    }
+}
+
+extension LiveProcessError {
+    fileprivate var exitStatus: ExitStatus {
+        switch self {
+        case .noSuchProcess, .ended, .zombie: .noSuchTarget
+        case .notPermitted: .notPermitted
+        case .kernelThread, .foreignProgram, .alreadyTraced, .seccomp, .noRoomForStub,
+            .programChanged:
+            .refused
+        case .cannotStopNow, .noThreadForCall: .timedOut
+        default: .failed
+        }
+    }
+}
+
+extension SwitchoverError {
+    fileprivate var exitStatus: ExitStatus {
+        switch self {
+        case .refused: .refused
+        case .busy, .cannotStop: .timedOut
+        case .process(let error): error.exitStatus
+        case .verification: .failed
+        }
     }
 }

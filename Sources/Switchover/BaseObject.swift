@@ -1,0 +1,85 @@
+import Addresses
+import ELFImage
+import LiveProcess
+import PatchFile
+import PatchLinker
+import SystemPackage
+
+/// The object of a process that a patch was made for.
+struct BaseObject {
+    let object: LoadedObject
+    let image: ELFImage
+
+    /// Finds the patch's base among what the process has loaded, by its build id
+    /// as it stands in memory, or where there is none by what its file holds.
+    static func find(
+        _ base: Base, among objects: [LoadedObject], of process: TargetProcess
+    ) throws(SwitchoverError) -> BaseObject {
+        var sameName: [SwitchRefusal.FoundObject] = []
+        for object in objects {
+            let isNamesake = object.fileName == base.fileName
+            switch base.identity {
+            case .buildID(let bytes):
+                if object.buildID?.bytes == bytes {
+                    return BaseObject(object: object, image: try open(object, of: process))
+                }
+                if isNamesake {
+                    let identity = object.buildID.map { "\($0)" } ?? "without a build id"
+                    sameName.append(.init(path: object.path, identity: identity))
+                }
+            case .contentDigest:
+                guard object.buildID == nil || isNamesake else { continue }
+                let image = try open(object, of: process)
+                guard let identity = try? BaseIdentity(of: image) else { continue }
+                if identity == base.identity { return BaseObject(object: object, image: image) }
+                if isNamesake {
+                    sameName.append(.init(path: object.path, identity: identity.description))
+                }
+            }
+        }
+        throw .refused([.baseNotLoaded(base: base, found: sameName)])
+    }
+
+    static func open(
+        _ object: LoadedObject, of process: TargetProcess
+    ) throws(SwitchoverError) -> ELFImage {
+        do {
+            return try process.openImage(of: object)
+        } catch {
+            throw .process(error)
+        }
+    }
+
+    /// The bytes of the process at a range of the base's addresses.
+    func read(
+        _ range: AddressRange<LinkAddress>, of process: TargetProcess
+    ) throws(SwitchoverError) -> [UInt8] {
+        do {
+            return try process.read(object.bias.remote(range.start), count: Int(range.count))
+        } catch {
+            throw .process(error)
+        }
+    }
+}
+
+extension LoadedObject {
+    /// The last component of the path.
+    var fileName: String { path.split(separator: "/").last.map(String.init) ?? path }
+}
+
+extension ProcessSearch {
+    /// The processes that have code of the base mapped.
+    public static func mapping(_ base: Base) throws(Errno) -> ProcessSearch {
+        try matching { process throws(LiveProcessError) in
+            let objects = try process.loadedObjects()
+            do throws(SwitchoverError) {
+                _ = try BaseObject.find(base, among: objects, of: process)
+                return true
+            } catch .process(let error) {
+                throw error
+            } catch {
+                return false
+            }
+        }
+    }
+}

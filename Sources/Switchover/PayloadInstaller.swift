@@ -1,0 +1,132 @@
+import Addresses
+import LiveProcess
+import PatchLinker
+import SystemPackage
+
+/// Brings a payload into a process that runs on meanwhile. A payload that no
+/// detour leads to yet is dead weight: nothing of the target can notice it.
+struct PayloadInstaller {
+    let plan: ApplyPlan
+    let seccomp: SeccompPolicy
+
+    /// Another thread of the target may take the chosen place between looking
+    /// and mapping; then the next one is tried.
+    private static let attempts = 16
+
+    /// Maps and fills the payload. On failure nothing of it is left behind.
+    func install() throws(SwitchoverError) -> LinkedPayload {
+        var taken: Set<RemoteAddress> = []
+        for _ in 0..<Self.attempts {
+            let linked = try link(avoiding: taken)
+            do throws(LiveProcessError) {
+                try map(linked)
+                return linked
+            } catch .remoteCall(_, _, .fileExists) {
+                taken.insert(linked.record.extent.start)
+            } catch {
+                throw .process(error)
+            }
+        }
+        throw noRoom()
+    }
+
+    /// The payload as it would be mapped now, without mapping it.
+    func linkedAnywhere() throws(SwitchoverError) -> LinkedPayload { try link(avoiding: []) }
+
+    private func link(
+        avoiding taken: Set<RemoteAddress>
+    ) throws(SwitchoverError) -> LinkedPayload {
+        let map = try plan.process.looked { p throws(LiveProcessError) in try p.memoryMap() }
+        guard
+            let start = Placement.start(
+                forSize: plan.payload.size, near: plan.base.object.range,
+                program: plan.program?.range, in: map, excluding: taken)
+        else { throw noRoom() }
+        do throws(LinkError) {
+            return try plan.payload.link(at: start)
+        } catch {
+            throw .refused([.link(code: error.code, message: error.description)])
+        }
+    }
+
+    private func noRoom() -> SwitchoverError {
+        let error = LinkError.noRoom(bytes: plan.payload.size, object: plan.base.object.range)
+        return .refused([.link(code: error.code, message: error.description)])
+    }
+
+    private func map(_ payload: LinkedPayload) throws(LiveProcessError) {
+        try plan.process.withRemoteCalls(seccomp: seccomp) { calls throws(LiveProcessError) in
+            do throws(LiveProcessError) {
+                try mapFile(payload, by: &calls)
+            } catch .remoteCall(_, _, let errno) where Self.forbidsMemoryFiles(errno) {
+                // No memfd, or none that may be executed (vm.memfd_noexec, SELinux).
+                try mapAnonymous(payload, by: &calls)
+            }
+        }
+    }
+
+    private static func forbidsMemoryFiles(_ errno: Errno) -> Bool {
+        [.permissionDenied, .notPermitted, .noFunction, .noMemory].contains(errno)
+    }
+
+    /// A sealed file in memory gives the payload its name in `/proc/PID/maps`,
+    /// and makes it shared with nobody: private mappings of bytes that can no
+    /// longer change.
+    private func mapFile(
+        _ payload: LinkedPayload, by calls: inout RemoteCalls
+    ) throws(LiveProcessError) {
+        let file = try calls.createMemoryFile(
+            named: PayloadHeader.mappingName(patch: payload.record.name))
+        do throws(LiveProcessError) {
+            try plan.process.fill(file, with: payload.image)
+            try mapRegions(of: payload, from: file, by: &calls)
+        } catch {
+            try calls.close(file)
+            throw error
+        }
+        try calls.close(file)
+    }
+
+    private func mapAnonymous(
+        _ payload: LinkedPayload, by calls: inout RemoteCalls
+    ) throws(LiveProcessError) {
+        try mapRegions(of: payload, from: nil, by: &calls)
+        do throws(LiveProcessError) {
+            try plan.process.write(payload.image, at: payload.record.extent.start)
+        } catch {
+            if let range = payload.record.extent.range { try calls.unmap(range) }
+            throw error
+        }
+    }
+
+    /// Each region with its one kind of access; all or none.
+    private func mapRegions(
+        of payload: LinkedPayload, from file: RemoteDescriptor?, by calls: inout RemoteCalls
+    ) throws(LiveProcessError) {
+        let extent = payload.record.extent
+        let regions: [(AddressRange<RemoteAddress>?, RemoteProtection)] = [
+            (extent.readOnlyRange, [.read]), (extent.codeRange, [.read, .execute]),
+            (extent.writableRange, [.read, .write]),
+        ]
+        var mapped: [AddressRange<RemoteAddress>] = []
+        for case (let range?, let protection) in regions {
+            let offset = range.start.distance(from: extent.start) ?? 0
+            do throws(LiveProcessError) {
+                try calls.map(
+                    range, protection, from: file, at: FileOffset(rawValue: offset))
+            } catch {
+                for range in mapped { try calls.unmap(range) }
+                throw error
+            }
+            mapped.append(range)
+        }
+    }
+
+    /// Takes a payload out again that no detour has ever led to.
+    func remove(_ payload: LinkedPayload) throws(LiveProcessError) {
+        guard let range = payload.record.extent.range else { return }
+        try plan.process.withRemoteCalls(seccomp: seccomp) { calls throws(LiveProcessError) in
+            try calls.unmap(range)
+        }
+    }
+}

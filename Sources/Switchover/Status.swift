@@ -1,0 +1,32 @@
+import LiveProcess
+import PatchFile
+import PatchLinker
+import SystemPackage
+
+/// Switching patches in and out of processes.
+public enum Switchover {
+    /// The payloads in a process, applied or not.
+    public static func status(
+        of process: TargetProcess
+    ) throws(SwitchoverError) -> [AppliedPatch] {
+        try process.looked { process throws(LiveProcessError) in
+            try process.appliedPatches(in: try process.memoryMap())
+        }
+    }
+
+    /// The processes that have a payload.
+    public static func patchedProcesses() throws(Errno) -> ProcessSearch {
+        try ProcessSearch.matching { process throws(LiveProcessError) in
+            try !process.appliedPatches(in: try process.memoryMap()).isEmpty
+        }
+    }
+
+    /// The processes in which a patch of that name, or any, is switched in.
+    public static func processes(patchedWith name: String?) throws(Errno) -> ProcessSearch {
+        try ProcessSearch.matching { process throws(LiveProcessError) in
+            try process.appliedPatches(in: try process.memoryMap()).contains {
+                $0.state != .reverted && (name == nil || $0.record.name == name)
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+import LiveProcess
+
+/// How far a switch may go, and how long it may try.
+public struct SwitchOptions: Sendable {
+    /// How long to try while threads are busy or cannot be stopped. The program
+    /// runs between the tries.
+    public var timeout: Duration
+    /// Switch although threads are inside the originals (never inside the bytes
+    /// that are rewritten): old and new code then run side by side for a while.
+    public var allowsActiveOriginals: Bool
+    /// Work in a program under a seccomp filter that kills: if the tool is killed
+    /// at the wrong moment, the filter takes the program along.
+    public var allowsSeccomp: Bool
+
+    public init(
+        timeout: Duration = .seconds(10), allowsActiveOriginals: Bool = false,
+        allowsSeccomp: Bool = false
+    ) {
+        self.timeout = timeout
+        self.allowsActiveOriginals = allowsActiveOriginals
+        self.allowsSeccomp = allowsSeccomp
+    }
+}
+
+/// What a switch did, and what it cost the program.
+public struct SwitchReport: Sendable {
+    public enum Outcome: String, Sendable {
+        /// The detours stand now.
+        case applied
+        /// They stood before; nothing was touched.
+        case alreadyApplied = "already-applied"
+        /// A dry run: they could stand now.
+        case possible
+        /// The original bytes stand again.
+        case reverted
+        /// They stood before; nothing was touched.
+        case alreadyReverted = "already-reverted"
+    }
+
+    public let outcome: Outcome
+    public let patch: String
+    public let symbols: [String]
+    /// What was stopped and for how long; nil where nothing had to be.
+    public let stop: StopReport?
+    /// How often the program was stopped before the switch could be made.
+    public let attempts: Int
+    /// From looking at the process to having let go of it.
+    public let duration: Duration
+}

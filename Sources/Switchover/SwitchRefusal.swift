@@ -1,0 +1,142 @@
+import Addresses
+import JSONText
+import LiveProcess
+import PatchFile
+import PatchLinker
+import Quiescence
+
+/// Why a patch is not switched in or out of a process. Nothing was changed.
+public enum SwitchRefusal: Equatable, Sendable {
+    /// The process has no object of the build that the patch is for. `found`
+    /// are objects of the same file name, with their builds.
+    case baseNotLoaded(base: Base, found: [FoundObject])
+    /// The function's bytes in memory are not those of the base.
+    case bytesDiffer(
+        symbol: String, address: RemoteAddress, expected: [UInt8], found: [UInt8])
+    /// Another patch replaces the function already.
+    case alreadyReplaced(symbol: String, by: String)
+    /// Another patch of that name is applied.
+    case nameTaken(name: String, digest: String)
+    /// The code cannot be written safely where it is mapped.
+    case unsuitableMapping(symbol: String, address: RemoteAddress, reason: MappingReason)
+    /// The patch cannot be linked into this process.
+    case link(code: String, message: String)
+    /// A payload whose detours stand only in part.
+    case mixedState(name: String)
+    /// No patch of that name is in the process.
+    case notApplied(name: String, applied: [String])
+    /// The detour is not what the payload says; somebody else wrote there.
+    case detourDiffers(symbol: String, address: RemoteAddress, found: [UInt8])
+
+    public struct FoundObject: Hashable, Sendable {
+        public let path: String
+        public let identity: String
+
+        public init(path: String, identity: String) {
+            self.path = path
+            self.identity = identity
+        }
+    }
+
+    public enum MappingReason: String, Hashable, Sendable {
+        case notMapped = "nothing is mapped there"
+        case notExecutable = "the mapping is not executable"
+        case writable = "the mapping is writable and executable"
+        case shared = "the mapping is shared, so a write would reach the file or other processes"
+    }
+
+    /// A stable code for scripts.
+    public var code: String {
+        switch self {
+        case .baseNotLoaded: "switch.base-not-loaded"
+        case .bytesDiffer: "switch.bytes-differ"
+        case .alreadyReplaced: "switch.already-replaced"
+        case .nameTaken: "switch.name-taken"
+        case .unsuitableMapping: "switch.unsuitable-mapping"
+        case .link(let code, _): code
+        case .mixedState: "switch.mixed-state"
+        case .notApplied: "switch.not-applied"
+        case .detourDiffers: "switch.detour-differs"
+        }
+    }
+}
+
+extension SwitchRefusal: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .baseNotLoaded(let base, let found):
+            let other = found.map { "\($0.path) is build \($0.identity)" }.joined(separator: "; ")
+            return "no object of the process is build \(base.identity) of \(base.fileName)"
+                + (other.isEmpty ? "" : " (\(other))")
+                + "; build the patch against the file that the process runs"
+        case .bytesDiffer(let symbol, let address, let expected, let found):
+            return "'\(symbol)' at \(address) is not what the base has: found "
+                + "\(Hexadecimal.text(found)) where the file has \(Hexadecimal.text(expected)); "
+                + "a debugger's breakpoint, a probe or another tool may have written there"
+        case .alreadyReplaced(let symbol, let by):
+            return "'\(symbol)' is replaced already by the patch '\(by)'; revert that first"
+        case .nameTaken(let name, let digest):
+            return "another patch called '\(name)' is applied (\(digest.prefix(12))…); "
+                + "revert that first, or give this one another name"
+        case .unsuitableMapping(let symbol, let address, let reason):
+            return "'\(symbol)' at \(address) cannot be rewritten: \(reason.rawValue)"
+        case .link(_, let message): return message
+        case .mixedState(let name):
+            return "some detours of '\(name)' stand and some do not; "
+                + "an interrupted run or another tool left it so: revert it first"
+        case .notApplied(let name, let applied):
+            return "no patch called '\(name)' is in the process"
+                + (applied.isEmpty
+                    ? "; none is applied" : "; applied: " + applied.joined(separator: ", "))
+        case .detourDiffers(let symbol, let address, let found):
+            return "the detour of '\(symbol)' at \(address) was overwritten: found "
+                + "\(Hexadecimal.text(found)); whoever wrote there has to undo it first"
+        }
+    }
+}
+
+/// Why applying or reverting came to nothing.
+public enum SwitchoverError: Error, Sendable {
+    /// Not possible on this target, with every reason found.
+    case refused([SwitchRefusal])
+    /// Threads stayed in what is to be rewritten until the time was up.
+    case busy([Activity], waited: Duration)
+    /// The threads could not all be stopped until the time was up.
+    case cannotStop(String, waited: Duration)
+    /// The process could not be looked at or stopped.
+    case process(LiveProcessError)
+    /// A write did not stand afterwards; what was written is undone.
+    case verification(symbol: String, address: RemoteAddress, found: [UInt8])
+
+    /// A stable code for scripts.
+    public var code: String {
+        switch self {
+        case .refused(let reasons): reasons.first?.code ?? "switch.refused"
+        case .busy: "switch.busy"
+        case .cannotStop: "switch.cannot-stop"
+        case .process(let error): error.code
+        case .verification: "switch.verification-failed"
+        }
+    }
+}
+
+extension SwitchoverError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .refused(let reasons):
+            return reasons.map(\.description).joined(separator: "\n  ")
+        case .busy(let activities, let waited):
+            return "gave up after \(waited.components.seconds) s, nothing was changed: "
+                + activities.map(\.description).joined(separator: "; ")
+                + "; try again with a longer --timeout, when the program is less busy, or with "
+                + "--allow-active where old and new code may run side by side"
+        case .cannotStop(let reason, let waited):
+            return "gave up after \(waited.components.seconds) s, nothing was changed: \(reason)"
+        case .process(let error):
+            return error.description
+        case .verification(let symbol, let address, let found):
+            return "wrote the jump of '\(symbol)' at \(address), but found "
+                + "\(Hexadecimal.text(found)) there afterwards; all was put back"
+        }
+    }
+}

@@ -1,0 +1,53 @@
+import ArgumentParser
+import HotpatchKit
+
+struct Apply: ParsableCommand, Verbose {
+    static let configuration = CommandConfiguration(
+        abstract: "Switch a patch in, in running processes.",
+        discussion: """
+            The process runs on while the patch is mapped and linked; its threads stand still only \
+            while it is proved that none of them is in the code that is replaced, and the jumps are \
+            written. A patch that is applied already is left as it is.
+            """)
+
+    @OptionGroup var patch: PatchArgument
+    @OptionGroup var targets: TargetSelection
+    @OptionGroup var switching: SwitchArguments
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var diagnostics: DiagnosticOptions
+
+    func validate() throws { try targets.requireChoice() }
+
+    func run() throws {
+        let file = try patch.read()
+        let results = try targets.each(of: file) { process throws(SwitchoverError) in
+            try Switchover.apply(file, to: process, options: switching.options)
+        }
+        try results.report(command: "apply", format: output.format)
+    }
+}
+
+struct Check: ParsableCommand, Verbose {
+    static let configuration = CommandConfiguration(
+        abstract: "Tell whether a patch could be applied, and if not, why.",
+        discussion: """
+            A dry run: everything that 'apply' does but for mapping the patch and writing the jumps. \
+            The threads are stopped once, to see which of them are in the code that would be replaced.
+            """)
+
+    @OptionGroup var patch: PatchArgument
+    @OptionGroup var targets: TargetSelection
+    @OptionGroup var switching: SwitchArguments
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var diagnostics: DiagnosticOptions
+
+    func validate() throws { try targets.requireChoice() }
+
+    func run() throws {
+        let file = try patch.read()
+        let results = try targets.each(of: file) { process throws(SwitchoverError) in
+            try Switchover.check(file, in: process, options: switching.options)
+        }
+        try results.report(command: "check", format: output.format)
+    }
+}

@@ -1,0 +1,51 @@
+import ArgumentParser
+import HotpatchKit
+import SystemPackage
+
+/// The patch file that a command works with.
+struct PatchArgument: ParsableArguments {
+    @Argument(
+        help: ArgumentHelp("The patch file.", valueName: "FIX.hpatch"),
+        completion: .file(extensions: ["hpatch"]))
+    var patch: String
+
+    /// Reads and verifies it.
+    func read() throws(PatchFileError) -> PatchFile {
+        try PatchFile.read(path: FilePath(patch))
+    }
+}
+
+/// How long and how far a switch may go.
+struct SwitchArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "How long to try while threads are inside what is replaced. The program runs meanwhile.",
+            valueName: "seconds"))
+    var timeout: Double = 10
+
+    @Flag(
+        help: """
+            Do not wait for threads that are inside an original: they finish the old code while \
+            others run the new.
+            """)
+    var allowActive = false
+
+    @Flag(
+        help: """
+            Patch a program that runs under a seccomp filter. If hotpatch is killed while it works, \
+            such a filter may kill the program.
+            """)
+    var allowSeccomp = false
+
+    var options: SwitchOptions {
+        SwitchOptions(
+            timeout: .milliseconds(Int64(timeout * 1000)), allowsActiveOriginals: allowActive,
+            allowsSeccomp: allowSeccomp)
+    }
+
+    func validate() throws {
+        guard timeout >= 0, timeout <= 86400 else {
+            throw ValidationError("--timeout takes 0 to 86400 seconds, not \(timeout).")
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import ArgumentParser
+import HotpatchKit
+import SystemPackage
+
+/// `--pid`, `--exe` and `--all`: which processes a command is for.
+struct TargetSelection: ParsableArguments {
+    @Option(
+        name: .customLong("pid"), parsing: .upToNextOption,
+        help: ArgumentHelp("These processes.", valueName: "pid"))
+    var pids: [Int32] = []
+
+    @Option(help: ArgumentHelp("Every process that runs this program.", valueName: "path"))
+    var exe: String?
+
+    @Flag(help: "Every process that it can be done for.")
+    var all = false
+
+    var isEmpty: Bool { pids.isEmpty && exe == nil && !all }
+
+    func validate() throws {
+        let chosen = [!pids.isEmpty, exe != nil, all].count(where: \.self)
+        guard chosen <= 1 else {
+            throw ValidationError("--pid, --exe and --all exclude one another.")
+        }
+        if let wrong = pids.first(where: { $0 <= 0 }) {
+            throw ValidationError("A process id is a positive number, not \(wrong).")
+        }
+    }
+
+    /// The processes meant, each found or with the reason why it is not.
+    ///
+    /// - Parameter everyProcess: what `--all` stands for with this command.
+    func find(
+        all everyProcess: () throws(Errno) -> ProcessSearch
+    ) throws(Failure) -> [(id: ProcessID, process: Result<TargetProcess, LiveProcessError>)] {
+        let ids: [ProcessID]
+        if pids.isEmpty {
+            ids = try search(all: everyProcess)
+        } else {
+            var seen: Set<Int32> = []
+            ids = pids.filter { seen.insert($0).inserted }.map(ProcessID.init(rawValue:))
+        }
+        return ids.map { id in
+            do throws(LiveProcessError) {
+                return (id, .success(try TargetProcess.find(id)))
+            } catch {
+                return (id, .failure(error))
+            }
+        }
+    }
+
+    private func search(
+        all everyProcess: () throws(Errno) -> ProcessSearch
+    ) throws(Failure) -> [ProcessID] {
+        let search: ProcessSearch
+        do throws(Errno) {
+            if let exe {
+                search = try ProcessSearch.running(FilePath(exe))
+            } else {
+                search = try everyProcess()
+            }
+        } catch {
+            throw Failure(
+                status: .failed, code: "process.search",
+                message:
+                    "cannot look for processes\(exe.map { " that run '\($0)'" } ?? ""): \(error)")
+        }
+        if search.found.isEmpty, !search.notPermitted.isEmpty {
+            throw Failure(
+                status: .notPermitted, code: "process.not-permitted",
+                message: "found no such process among those that you may look at; "
+                    + "\(search.notPermitted.count) others belong to other users: run this as root")
+        }
+        if search.found.isEmpty {
+            throw Failure(
+                status: .noSuchTarget, code: "process.none",
+                message: exe.map { "no process runs '\($0)'" }
+                    ?? "no process has the patch's base mapped")
+        }
+        return search.found
+    }
+}
+
+extension TargetSelection {
+    func requireChoice() throws {
+        if isEmpty {
+            throw ValidationError("Say which processes: --pid N, --exe PATH or --all.")
+        }
+    }
+
+    /// Does `action` to each of the processes, one after the other.
+    ///
+    /// - Parameter file: the patch, whose base `--all` looks for.
+    func each(
+        of file: PatchFile, _ action: (TargetProcess) throws(SwitchoverError) -> SwitchReport
+    ) throws(Failure) -> [TargetResult] {
+        try each(all: { () throws(Errno) in try ProcessSearch.mapping(file.manifest.base) }) {
+            process throws(SwitchoverError) in [try action(process)]
+        }
+    }
+
+    /// Does `action`, which may consist of several switches, to each of the processes.
+    func each(
+        all everyProcess: () throws(Errno) -> ProcessSearch,
+        _ action: (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
+    ) throws(Failure) -> [TargetResult] {
+        var results: [TargetResult] = []
+        for (id, found) in try find(all: everyProcess) {
+            do {
+                let process = try found.get()
+                let reports = try action(process)
+                results += reports.map {
+                    TargetResult(id: id, name: process.name, outcome: .success($0))
+                }
+            } catch {
+                let failure =
+                    Failure(of: error)
+                    ?? Failure(
+                        status: .failed, code: "internal", message: "\(error)")
+                let name = (try? found.get().name) ?? ""
+                results.append(TargetResult(id: id, name: name, outcome: .failure(failure)))
+            }
+        }
+        return results
+    }
+}

@@ -1,0 +1,153 @@
+import HotpatchKit
+import JSONText
+import SystemPackage
+
+/// What came of one process.
+struct TargetResult {
+    let id: ProcessID
+    let name: String
+    let outcome: Result<SwitchReport, Failure>
+
+    var status: ExitStatus {
+        switch outcome {
+        case .success: .done
+        case .failure(let failure): failure.status
+        }
+    }
+}
+
+extension [TargetResult] {
+    /// One status for all: what they agree on, or that they do not.
+    var status: ExitStatus {
+        guard let first = self.first?.status else { return .noSuchTarget }
+        if allSatisfy({ $0.status == first }) { return first }
+        return contains { $0.status == .done } ? .partlyDone : .failed
+    }
+
+    /// Prints all results and ends the command with their status.
+    func report(command: String, format: OutputFormat) throws(Failure) {
+        switch format {
+        case .json:
+            try StandardOutput.write(
+                json: [JSONMember("targets", .array(map(\.json)))], command: command)
+        case .tsv:
+            var table = Table([
+                .init(title: "pid", alignment: .right), .init(title: "program"),
+                .init(title: "result"), .init(title: "patch"), .init(title: "stall_us"),
+                .init(title: "duration_us"), .init(title: "detail"),
+            ])
+            for result in self { table.add(result.cells) }
+            try StandardOutput.write(table.text(format: .tsv, width: nil))
+        case .table:
+            for result in self {
+                switch result.outcome {
+                case .success(let report):
+                    try StandardOutput.write("\(result.id) (\(result.name)): \(report.sentence)\n")
+                case .failure(let failure):
+                    StandardError.write(
+                        "hotpatch: \(result.id) (\(result.name)): \(failure.message) [\(failure.code)]\n"
+                    )
+                }
+            }
+        }
+        if status != .done { Hotpatch.exit(with: status) }
+    }
+}
+
+extension TargetResult {
+    fileprivate var json: JSONValue {
+        let head = [
+            JSONMember("pid", .integer(Int64(id.rawValue))), JSONMember("program", .string(name)),
+        ]
+        switch outcome {
+        case .success(let report):
+            return .object(
+                head + [
+                    JSONMember("result", .string(report.outcome.rawValue)),
+                    JSONMember("patch", .string(report.patch)),
+                    JSONMember("functions", .array(report.symbols.map { .string($0) })),
+                    JSONMember(
+                        "threads", report.stop.map { .integer(Int64($0.threadCount)) } ?? .null),
+                    JSONMember(
+                        "stallMicroseconds",
+                        report.stop.map { .integer($0.stallMicroseconds) } ?? .null),
+                    JSONMember("attempts", .integer(Int64(report.attempts))),
+                    JSONMember("durationMicroseconds", .integer(report.duration.microseconds)),
+                ])
+        case .failure(let failure):
+            return .object(
+                head + [
+                    JSONMember("result", .string(failure.status.word)),
+                    JSONMember("code", .string(failure.code)),
+                    JSONMember("message", .string(failure.message)),
+                ])
+        }
+    }
+
+    fileprivate var cells: [String] {
+        switch outcome {
+        case .success(let report):
+            [
+                "\(id)", name, report.outcome.rawValue, report.patch,
+                report.stop.map { "\($0.stallMicroseconds)" } ?? "",
+                "\(report.duration.microseconds)", report.symbols.joined(separator: " "),
+            ]
+        case .failure(let failure):
+            ["\(id)", name, failure.status.word, "", "", "", "\(failure.code): \(failure.message)"]
+        }
+    }
+}
+
+extension ExitStatus {
+    /// The status as machine-readable output names it.
+    fileprivate var word: String {
+        switch self {
+        case .done: "done"
+        case .failed: "failed"
+        case .refused: "refused"
+        case .timedOut: "timed-out"
+        case .partlyDone: "partly-done"
+        case .noSuchTarget: "no-such-target"
+        case .notPermitted: "not-permitted"
+        case .usage: "usage"
+        }
+    }
+}
+
+extension SwitchReport {
+    /// What happened, for a person.
+    fileprivate var sentence: String {
+        let functions = symbols.count == 1 ? symbols[0] : "\(symbols.count) functions"
+        let what =
+            switch outcome {
+            case .applied: "applied '\(patch)': \(functions)"
+            case .alreadyApplied: "'\(patch)' is applied already; nothing to do"
+            case .reverted: "reverted '\(patch)': \(functions)"
+            case .alreadyReverted: "'\(patch)' is reverted already; nothing to do"
+            case .possible: "'\(patch)' can be applied: \(functions)"
+            }
+        guard let stop else { return what }
+        let threads = stop.threadCount == 1 ? "1 thread" : "\(stop.threadCount) threads"
+        let tries = attempts == 1 ? "" : ", \(attempts) tries"
+        return "\(what) (\(threads), stalled for \(stop.stallMicroseconds) µs\(tries); "
+            + "\(duration.milliseconds) ms in all)"
+    }
+}
+
+extension StopReport {
+    /// How long threads that were running stood still; where none was, all.
+    var stallMicroseconds: Int64 {
+        Int64(clamping: (runningCount > 0 ? runnersStopped : allStopped) / 1000)
+    }
+}
+
+extension Duration {
+    var microseconds: Int64 {
+        components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000
+    }
+
+    fileprivate var milliseconds: String {
+        let tenths = (microseconds + 50) / 100
+        return "\(tenths / 10).\(tenths % 10)"
+    }
+}
