@@ -106,6 +106,12 @@ let package = Package(
 
         tests("AddressesTests", ["Addresses"]),
         tests(
+            "SwitchoverTests",
+            [
+                "Addresses", "ELFImage", "LiveProcess", "PatchFile", "Switchover", "TestSupport",
+                system,
+            ]),
+        tests(
             "PatchLinkerTests",
             ["Addresses", "ELFImage", "LiveProcess", "PatchFile", "PatchLinker", "Patchability"]),
         tests("JSONTextTests", ["JSONText"]),

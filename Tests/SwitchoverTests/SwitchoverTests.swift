@@ -1,0 +1,47 @@
+import ELFImage
+import LiveProcess
+import PatchFile
+import Switchover
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A patch goes into a running program and out again.
+@Suite struct SwitchoverTests {
+    @Test(arguments: [["-O2"], ["-O2", "-no-pie"], ["-O2", "-static"], ["-O2", "-static-pie"]])
+    func thereAndBackAgain(_ flags: [String]) throws {
+        let directory = try TemporaryDirectory()
+        let program = directory.path.appending("counter")
+        let sources = Fixture.sources.appending("switchover")
+        try Fixture.compile(
+            source: sources.appending("counter.c"), to: program, flags: flags)
+        let patch = try HandmadePatch.make(
+            name: "answer", fix: sources.appending("counter-fix.c"), base: program,
+            replacing: ["scale"], in: directory)
+        let victim = try Victim(program)
+        #expect(try victim.readLine() == "ready")
+        #expect(try victim.ask("3") == "scale 6 calls 1")
+
+        let process = try TargetProcess.find(ProcessID(rawValue: victim.pid))
+        let before = try process.memoryMap().regions.count
+        let report = try Switchover.apply(patch, to: process)
+        #expect(report.outcome == .applied)
+        #expect(try victim.ask("3") == "fixed 5 limit 7 applied 1")
+        #expect(try victim.readLine() == "scale -3 calls 11")
+        #expect(try Switchover.status(of: process).map(\.state) == [.applied])
+        #expect(try Switchover.apply(patch, to: process).outcome == .alreadyApplied)
+
+        #expect(try Switchover.revert("answer", in: process).outcome == .reverted)
+        #expect(try victim.ask("4") == "scale 8 calls 12")
+        #expect(try Switchover.status(of: process).map(\.state) == [.reverted])
+        let after = try process.memoryMap().regions.count
+        #expect(after - before <= 4)
+
+        #expect(try Switchover.apply(patch, to: process).outcome == .applied)
+        #expect(try victim.ask("5") == "fixed 5 limit 7 applied 2")
+        #expect(try victim.readLine() == "scale -5 calls 22")
+        #expect(try process.memoryMap().regions.count == after)
+        #expect(try Switchover.revertAll(in: process).count == 1)
+        #expect(try victim.ask("9") == "scale 7 calls 23")
+    }
+}
