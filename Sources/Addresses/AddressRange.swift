@@ -18,6 +18,12 @@ public struct AddressRange<Space: AddressSpace>: Hashable, Sendable, CustomStrin
         self.end = end
     }
 
+    /// No bytes, at `address`.
+    public init(emptyAt address: Space) {
+        start = address
+        end = address
+    }
+
     /// The number of bytes.
     public var count: UInt64 { end.rawValue - start.rawValue }
     public var isEmpty: Bool { start == end }

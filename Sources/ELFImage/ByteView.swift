@@ -1,3 +1,5 @@
+import Glibc
+
 /// Immutable bytes with a shared owner. A slice costs no copy and keeps the
 /// owner alive.
 ///
@@ -85,7 +87,15 @@ public struct ByteView: Sendable {
     public func cStringLength(at offset: Int) -> Int? {
         guard offset >= 0, offset < count else { return nil }
         return unsafe withUnsafeBytes { bytes in
-            unsafe bytes[offset...].firstIndex(of: 0).map { $0 - offset }
+            unsafe bytes.distance(to: 0, from: offset, limit: bytes.count)
+        }
+    }
+
+    /// Whether `byte` stands before the first zero byte from `offset` on.
+    public func cString(at offset: Int, contains byte: UInt8) -> Bool {
+        guard let length = cStringLength(at: offset) else { return false }
+        return unsafe withUnsafeBytes { bytes in
+            unsafe bytes.distance(to: byte, from: offset, limit: offset + length) != nil
         }
     }
 
@@ -104,5 +114,16 @@ public struct ByteView: Sendable {
         let bytes = unsafe UnsafeRawBufferPointer(rebasing: storage.memory[start..<start + count])
         defer { withExtendedLifetime(storage) {} }
         return try unsafe body(bytes)
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// How far behind `start` the first `byte` stands, before `limit`; both lie in
+    /// the buffer.
+    fileprivate func distance(to byte: UInt8, from start: Int, limit: Int) -> Int? {
+        guard let base = unsafe baseAddress.map({ unsafe $0 + start }),
+            let found = unsafe memchr(base, Int32(byte), limit - start)
+        else { return nil }
+        return unsafe UnsafeRawPointer(found) - base
     }
 }

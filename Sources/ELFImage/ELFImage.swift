@@ -19,7 +19,7 @@ public final class ELFImage: Sendable {
 
     let source: ELFSource
     let dynamic: DynamicSection
-    private let loaded = Mutex<[Int: WeakStorage]>([:])
+    private let loaded = Mutex<[Int: ByteView]>([:])
 
     /// The path or name that it was opened under, for messages.
     public var name: String { source.name }
@@ -77,14 +77,13 @@ public final class ELFImage: Sendable {
 
     /// The bytes of `section`; none for a section without bytes in the file.
     ///
-    /// They are shared by all who hold them at the same time, and read anew after
-    /// the last one has let go.
+    /// They are read once, and kept as long as the image.
     public func bytes(of section: Section) throws(ELFError) -> ByteView {
         guard section.type != .noBits else { return .empty }
-        if let present = loaded.withLock({ $0[section.index]?.view }) { return present }
+        if let present = loaded.withLock({ $0[section.index] }) { return present }
         let bytes = try source.read(
             "section \(section.name)", at: section.offset, count: section.size)
-        loaded.withLock { $0[section.index] = WeakStorage(bytes) }
+        loaded.withLock { $0[section.index] = bytes }
         return bytes
     }
 
@@ -98,7 +97,7 @@ public final class ELFImage: Sendable {
             $0.type != .noBits && $0.range?.contains(range) == true
                 && $0.offset.advanced(by: range.start.rawValue - $0.address.rawValue) == offset
         }
-        if let holder, let present = loaded.withLock({ $0[holder.index]?.view }),
+        if let holder, let present = loaded.withLock({ $0[holder.index] }),
             let slice = present.slice(
                 Int(clamping: range.start.rawValue - holder.address.rawValue),
                 Int(clamping: range.count))
@@ -137,22 +136,5 @@ extension [Segment] {
             return segment.offset.advanced(by: range.start.rawValue - segment.address.rawValue)
         }
         return nil
-    }
-}
-
-/// Remembers a section's bytes for as long as somebody uses them.
-private struct WeakStorage {
-    weak var storage: ByteView.Storage?
-    private let start: Int
-    private let count: Int
-
-    init(_ view: ByteView) {
-        storage = view.storage
-        start = view.start
-        count = view.count
-    }
-
-    var view: ByteView? {
-        storage.flatMap { ByteView($0).slice(start, count) }
     }
 }

@@ -44,6 +44,8 @@ public struct SectionType: RawRepresentable, Hashable, Sendable {
     public static let relativeRelocations = Self(rawValue: 19)
     public static let dynamic = Self(rawValue: UInt32(SHT_DYNAMIC))
     public static let note = Self(rawValue: UInt32(SHT_NOTE))
+    public static let hash = Self(rawValue: UInt32(SHT_HASH))
+    public static let gnuHash = Self(rawValue: 0x6fff_fff6)
     public static let noBits = Self(rawValue: UInt32(SHT_NOBITS))
     public static let dynamicSymbols = Self(rawValue: UInt32(SHT_DYNSYM))
     public static let group = Self(rawValue: UInt32(SHT_GROUP))

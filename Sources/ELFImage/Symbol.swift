@@ -56,6 +56,12 @@ public struct SymbolVersion: Hashable, Sendable, CustomStringConvertible {
     /// The soname of the library that an undefined symbol wants it from.
     public let library: String?
 
+    public init(name: String, isDefault: Bool, library: String?) {
+        self.name = name
+        self.isDefault = isDefault
+        self.library = library
+    }
+
     public var description: String { (isDefault ? "@@" : "@") + name }
 }
 

@@ -12,7 +12,7 @@ public enum SymbolTableKind: String, Sendable {
 
 /// A symbol table. Entries and names are decoded when they are asked for, so
 /// that a table of a million symbols costs its bytes and no more.
-public struct SymbolTable: Sendable {
+public final class SymbolTable: Sendable {
     public let kind: SymbolTableKind
     public let section: Section
     /// The entries, the empty symbol 0 included.
@@ -28,7 +28,8 @@ public struct SymbolTable: Sendable {
     private let fileEntries: [Int]
     private let imageName: String
 
-    static let entrySize = 24
+    /// Bytes of an entry (`Elf64_Sym`).
+    public static let entrySize = 24
 
     init(reading image: ELFImage, _ section: Section, _ kind: SymbolTableKind) throws(ELFError) {
         self.kind = kind

@@ -1,5 +1,13 @@
 import Addresses
 
+/// A range of code with unwind information of its own.
+public struct UnwindRange: Hashable, Sendable {
+    public let range: AddressRange<LinkAddress>
+    /// Whether a frame stands already where it starts: no function starts there,
+    /// but a part of one that the compiler has moved away (`.cold`).
+    public let startsInsideFrame: Bool
+}
+
 /// Reads the function ranges of .eh_frame (LSB, "Exception Frames"): each FDE
 /// gives a start and a length, in an encoding that its CIE names.
 struct UnwindRangeReader {
@@ -7,9 +15,16 @@ struct UnwindRangeReader {
     /// Where the section is loaded: pointers are mostly relative to their place.
     private let address: UInt64
     private let name: String
-    /// The pointer encoding of each CIE seen, by its offset.
-    private var encodings: [Int: UInt8] = [:]
-    private var lastCIE = (offset: -1, encoding: UInt8(0))
+    /// What is needed of each CIE seen, by its offset.
+    private var known: [Int: CIE] = [:]
+    private var last = (offset: -1, cie: CIE(encoding: 0, hasAugmentation: false))
+
+    private struct CIE {
+        /// How addresses are written (`R` of the augmentation).
+        let encoding: UInt8
+        /// Whether its FDEs have augmentation data, with their length before them.
+        let hasAugmentation: Bool
+    }
 
     init(_ bytes: ByteView, at address: LinkAddress, of name: String) {
         self.bytes = bytes
@@ -18,15 +33,18 @@ struct UnwindRangeReader {
     }
 
     /// Every non-empty range, in the order of the section.
-    mutating func ranges() throws(ELFError) -> [AddressRange<LinkAddress>] {
-        var found: [AddressRange<LinkAddress>] = []
+    mutating func ranges() throws(ELFError) -> [UnwindRange] {
+        var found: [UnwindRange] = []
         // A typical entry with its padding takes some 50 bytes.
         found.reserveCapacity(bytes.count / 48)
         var position = 0
         while let short = bytes.load(position, as: UInt32.self) {
-            // A length of zero ends the list of one input file; linkers put
-            // another behind it only where it was the last.
-            if short == 0 { break }
+            // A length of zero ends the list of one input file. More may follow
+            // where a linker put the end marker's file before others.
+            if short == 0 {
+                position += 4
+                continue
+            }
             var body = position + 4
             var length = UInt64(short)
             if short == .max {
@@ -49,46 +67,51 @@ struct UnwindRangeReader {
     /// CIE, and for a function that the linker has discarded.
     private mutating func range(
         _ body: Int, end: Int
-    ) throws(ELFError) -> AddressRange<LinkAddress>? {
+    ) throws(ELFError) -> UnwindRange? {
         guard let pointer = bytes.load(body, as: UInt32.self) else {
             throw malformed("an entry is cut short", body)
         }
         if pointer == 0 { return nil }
-        let encoding = try encoding(ofCIE: body - Int(pointer), usedAt: body)
+        let cie = try cie(at: body - Int(pointer), usedAt: body)
         var cursor = Cursor(bytes, at: body + 4, end: end)
         let place = address &+ UInt64(body + 4)
         // The length has the start's format without its base (LSB, "FDE").
-        guard let raw = cursor.pointer(encoding), let count = cursor.pointer(encoding & 0x0f) else {
+        guard let raw = cursor.pointer(cie.encoding),
+            let count = cursor.pointer(cie.encoding & 0x0f)
+        else {
             throw malformed("an address has an unknown encoding", body)
         }
         let start: UInt64
-        switch encoding & 0x70 {
+        switch cie.encoding & 0x70 {
         case 0x00: start = raw
         case 0x10: start = place &+ raw
         default: throw malformed("an address has an unknown base", body)
         }
         if count == 0 || raw == 0 { return nil }
-        return AddressRange(start: LinkAddress(rawValue: start), count: count)
-    }
-
-    private mutating func encoding(ofCIE offset: Int, usedAt user: Int) throws(ELFError) -> UInt8 {
-        if lastCIE.offset == offset { return lastCIE.encoding }
-        let encoding: UInt8
-        if let known = encodings[offset] {
-            encoding = known
-        } else {
-            guard let found = readEncoding(ofCIE: offset) else {
-                throw malformed("an entry names no valid CIE", user)
-            }
-            encoding = found
-            encodings[offset] = found
+        if cie.hasAugmentation { cursor.skip(Int(clamping: cursor.uleb() ?? 0)) }
+        return AddressRange(start: LinkAddress(rawValue: start), count: count).map {
+            UnwindRange(range: $0, startsInsideFrame: Self.changesFrame(cursor.byte() ?? 0))
         }
-        lastCIE = (offset, encoding)
-        return encoding
     }
 
-    /// The FDE pointer encoding (`R` of the augmentation) of a CIE.
-    private func readEncoding(ofCIE offset: Int) -> UInt8? {
+    /// Whether the first instruction of an FDE says that the frame is not the one
+    /// of a function's entry (DWARF 5, 6.4.2): DW_CFA_offset, def_cfa,
+    /// def_cfa_register, def_cfa_offset, def_cfa_expression, remember_state.
+    private static func changesFrame(_ instruction: UInt8) -> Bool {
+        instruction & 0xc0 == 0x80 || [0x0a, 0x0c, 0x0d, 0x0e, 0x0f].contains(instruction)
+    }
+
+    private mutating func cie(at offset: Int, usedAt user: Int) throws(ELFError) -> CIE {
+        if last.offset == offset { return last.cie }
+        guard let cie = known[offset] ?? readCIE(at: offset) else {
+            throw malformed("an entry names no valid CIE", user)
+        }
+        known[offset] = cie
+        last = (offset, cie)
+        return cie
+    }
+
+    private func readCIE(at offset: Int) -> CIE? {
         guard offset >= 0, let short = bytes.load(offset, as: UInt32.self) else { return nil }
         let body = offset + (short == .max ? 12 : 4)
         let length =
@@ -106,9 +129,11 @@ struct UnwindRangeReader {
         else { return nil }
         // Without 'z' the pointers are absolute (DW_EH_PE_absptr).
         guard augmentation.first == UInt8(ascii: "z"), cursor.uleb() != nil else {
-            return augmentation.isEmpty ? 0 : nil
+            return augmentation.isEmpty ? CIE(encoding: 0, hasAugmentation: false) : nil
         }
-        return Self.encoding(in: augmentation.dropFirst(), &cursor)
+        return Self.encoding(in: augmentation.dropFirst(), &cursor).map {
+            CIE(encoding: $0, hasAugmentation: true)
+        }
     }
 
     private static func encoding(
@@ -148,7 +173,9 @@ private struct Cursor {
         self.end = min(end, bytes.count)
     }
 
-    mutating func skip(_ count: Int) { position += count }
+    mutating func skip(_ count: Int) {
+        position = count > end - position ? end : position + max(count, 0)
+    }
 
     mutating func load<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type) -> T? {
         guard position <= end, MemoryLayout<T>.size <= end - position else { return nil }
@@ -198,7 +225,7 @@ extension ELFImage {
     /// The ranges of code that .eh_frame describes, in its order: functions, or
     /// parts of them. None in a relocatable object, where they are not known yet,
     /// and in a separate debug file.
-    public func unwindRanges() throws(ELFError) -> [AddressRange<LinkAddress>] {
+    public func unwindRanges() throws(ELFError) -> [UnwindRange] {
         guard kind != .relocatable, let section = section(named: ".eh_frame"),
             section.type != .noBits
         else { return [] }

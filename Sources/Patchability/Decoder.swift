@@ -37,7 +37,8 @@ public struct DecoderUnavailable: Error, CustomStringConvertible {
         unsafe bytes.withUnsafeBytes { unsafe decode($0, at: offset, address: address) }
     }
 
-    private func decode<Space>(
+    @unsafe
+    func decode<Space>(
         _ bytes: UnsafeRawBufferPointer, at offset: Int, address: Space
     ) -> Instruction<Space>? {
         guard let (place, rest) = unsafe bytes.tail(from: offset) else { return nil }

@@ -50,7 +50,7 @@ import Testing
 
     @Test func unwindRangesCoverTheExportedFunctions() throws {
         let image = try ELFImage.open(path: Self.library)
-        let ranges = Set(try image.unwindRanges().map(\.start))
+        let ranges = Set(try image.unwindRanges().map(\.range.start))
         let table = try #require(try image.symbolTable(.dynamic))
         for name in ["malloc", "printf", "qsort"] {
             let index = try #require(table.indexes(named: name).first)

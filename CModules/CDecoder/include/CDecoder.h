@@ -195,8 +195,8 @@ typedef struct {
 
 /// Looks at every offset of the code from `*position` up to `end`, whether an
 /// instruction starts there or not, so that nothing is missed; the caller sorts
-/// out what is none. Fills at most `capacity` of `found`, returns how many, and
-/// leaves in `*position` where to go on.
+/// out what is none. Fills at most `capacity` of `found`, which has to be 16 at
+/// least, returns how many, and leaves in `*position` where to go on.
 size_t cdecoder_find(
     const cdecoder_search *search, size_t *position, size_t end, cdecoder_found *found,
     size_t capacity);

@@ -1,0 +1,185 @@
+import Addresses
+import ELFImage
+
+/// Makes a catalog: collects what is known, judges each entry by its bytes, and
+/// then searches for what leads into the sites.
+struct CatalogBuilder {
+    let code: CodeMap
+    let tables: NameTables
+    let resolvers: [LinkAddress]
+    let labels: [Label]
+    let boundaries: [UInt64]
+    private let image: ELFImage
+    private let relocations: [Relocation]
+    private let data: [CodeRegion]
+    private let built: [FunctionRow]
+
+    init(_ image: ELFImage, _ debugImage: ELFImage?) throws(ELFError) {
+        self.image = image
+        code = try CodeMap(image)
+        data = try image.initialData()
+        tables = try NameTables(image, debugImage)
+        relocations = try image.dynamicRelocations()
+        let plt = PLTReader(code, relocations)
+        resolvers = plt.resolvers
+        var collector = LabelCollector(code)
+        for (origin, table) in tables.all { collector.add(table, origin) }
+        collector.add(try image.unwindRanges())
+        collector.add(plt.stubs())
+        var labels = collector.labels
+        sortByAddress(&labels)
+        self.labels = labels
+        var builder = RowBuilder(code, sorted: labels)
+        builder.markFragments(by: tables)
+        built = builder.rows
+        boundaries = builder.boundaries
+    }
+
+    /// Gives each function its verdict, and to those that something leads into,
+    /// the first such thing.
+    func judge() throws(CatalogError) -> ([FunctionRow], [Int: Reference]) {
+        guard let marks = AddressMarks(from: code.low, to: code.high) else {
+            throw .outOfMemory(name: image.name)
+        }
+        var rows = built
+        judgeEntries(&rows, marks)
+        var evidence: [Int: Reference] = [:]
+        for reference in try references(rows, marks) { strike(reference, &rows, &evidence) }
+        return (rows, evidence)
+    }
+
+    // MARK: - Entries
+
+    /// Rows and regions are sorted both, so one pass serves all.
+    private func judgeEntries(_ rows: inout [FunctionRow], _ marks: AddressMarks) {
+        var row = 0
+        var next = 0
+        for (index, region) in code.regions.enumerated() {
+            while row < rows.count, rows[row].start < region.end {
+                while next < boundaries.count, boundaries[next] <= rows[row].start { next += 1 }
+                if rows[row].region == Int32(index) {
+                    judgeEntry(&rows[row], region, boundaries[next...], marks)
+                }
+                row += 1
+            }
+        }
+        for row in rows.indices where rows[row].region < 0 { rows[row].code = .outsideCode }
+    }
+
+    private func judgeEntry(
+        _ row: inout FunctionRow, _ region: CodeRegion, _ boundaries: ArraySlice<UInt64>,
+        _ marks: AddressMarks
+    ) {
+        if let code = row.kind.verdict {
+            row.code = code
+            return
+        }
+        let (sites, refusal) = EntryJudge(region: region, row: row, boundaries: boundaries).judge()
+        row.sites = sites
+        row.code = refusal?.code ?? .patchable
+        var rest = sites
+        while rest != 0 {
+            let site = row.start + UInt64(rest.trailingZeroBitCount)
+            for byte in 1..<Site.size { marks.insert(site + byte) }
+            rest &= rest - 1
+        }
+    }
+
+    // MARK: - What leads into sites
+
+    private func references(
+        _ rows: [FunctionRow], _ marks: AddressMarks
+    ) throws(CatalogError) -> [Reference] {
+        var search: ReferenceSearch
+        do throws(DecoderUnavailable) {
+            search = try ReferenceSearch(code, rows, marks)
+        } catch {
+            throw .decoderUnavailable
+        }
+        search.searchCode(tables: data.filter { !$0.isWritable } + code.regions)
+        if image.kind == .executable {
+            for region in data where region.mayHoldPointers { search.searchWords(inData: region) }
+            for region in code.regions { search.searchWords(inCode: region) }
+        }
+        for relocation in relocations {
+            if let target = value(of: relocation) {
+                search.takePointer(at: relocation.offset.rawValue, to: target)
+            }
+        }
+        return search.references + textRelocations()
+    }
+
+    /// The address that the loader writes, less the load bias; nil where it is not
+    /// known or lies in another object.
+    private func value(of relocation: Relocation) -> UInt64? {
+        switch relocation.type {
+        case .relative, .indirectRelative:
+            return UInt64(bitPattern: relocation.addend)
+        case .absolute64:
+            guard let entry = tables.dynamic?[Int(relocation.symbolIndex)], !entry.isUndefined
+            else { return nil }
+            return entry.value.rawValue &+ UInt64(bitPattern: relocation.addend)
+        default:
+            return nil
+        }
+    }
+
+    private func textRelocations() -> [Reference] {
+        relocations.filter { code.regionIndex(of: $0.offset.rawValue) != nil }.map {
+            Reference(kind: .relocation, from: $0.offset.rawValue, target: $0.offset.rawValue)
+        }
+    }
+
+    /// Takes from the functions near the reference's target the sites that it
+    /// leads into.
+    private func strike(
+        _ reference: Reference, _ rows: inout [FunctionRow], _ evidence: inout [Int: Reference]
+    ) {
+        // The last function that may reach the target with its site.
+        guard let last = rows.lastFunction(before: reference.target &+ 8) else { return }
+        let reach = EntryJudge.lastSiteOffset + Site.size
+        for row in stride(from: last, through: 0, by: -1) {
+            guard rows[row].start.addingReportingOverflow(reach).partialValue > reference.target
+            else { return }
+            let struck = rows[row].siteOffsets.filter {
+                reference.leads(into: rows[row].start + $0)
+            }
+            guard !struck.isEmpty else { continue }
+            for offset in struck { rows[row].sites &= ~(1 << UInt32(offset)) }
+            evidence[row] = evidence[row] ?? reference
+            if rows[row].sites == 0 { rows[row].code = (evidence[row] ?? reference).verdict }
+        }
+    }
+}
+
+extension ELFImage {
+    /// All bytes that the loader maps and nobody executes.
+    func initialData() throws(ELFError) -> [CodeRegion] {
+        var regions: [CodeRegion] = []
+        for section in sections
+        where section.flags.contains(.allocated) && !section.flags.contains(.executable)
+            && section.type != .noBits && section.address.advanced(by: section.size) != nil
+        {
+            regions.append(
+                CodeRegion(
+                    name: section.name, start: section.address.rawValue,
+                    bytes: try bytes(of: section), entrySize: section.entrySize,
+                    isWritable: section.flags.contains(.writable),
+                    mayHoldPointers: section.type.mayHoldPointers))
+        }
+        return regions
+    }
+}
+
+extension SectionType {
+    /// Whether a program may find pointers to code in such a section: not in what
+    /// the loader reads only.
+    fileprivate var mayHoldPointers: Bool {
+        switch self {
+        case .stringTable, .relocations, .relocationsWithAddends, .relativeRelocations, .note,
+            .dynamicSymbols, .hash, .gnuHash, .versionDefinitions, .versionIndexes, .versionNeeds:
+            false
+        default: true
+        }
+    }
+}
