@@ -15,6 +15,8 @@ public enum LiveProcessError: Error, Equatable, Sendable {
     case foreignProgram(ProcessID, found: String)
     case notPermitted(ProcessID, action: String, cause: PermissionCause)
     case alreadyTraced(ProcessID, thread: ThreadID, by: ProcessID, name: String)
+    /// Another instance of this tool works on it.
+    case occupied(ProcessID)
     /// The process has replaced its program (execve) since it was looked at.
     case programChanged(ProcessID)
     /// Memory at `range` cannot be read.
@@ -81,6 +83,7 @@ extension LiveProcessError {
         case .foreignProgram: "process.foreign"
         case .notPermitted: "process.not-permitted"
         case .alreadyTraced: "process.traced"
+        case .occupied: "process.occupied"
         case .programChanged: "process.program-changed"
         case .unreadable: "process.unreadable"
         case .unwritable: "process.unwritable"
@@ -117,6 +120,8 @@ extension LiveProcessError: CustomStringConvertible {
         case .alreadyTraced(let pid, let thread, let tracer, let name):
             "thread \(thread) of process \(pid) is traced by process \(tracer) ('\(name)'); "
                 + "end that tool or detach it, then run this again"
+        case .occupied(let pid):
+            "another hotpatch works on process \(pid); run this again when it is done"
         case .programChanged(let pid):
             "process \(pid) has started another program meanwhile (execve); run this again"
         case .unreadable(let pid, let range, let errno):

@@ -16,12 +16,23 @@ extension Switchover {
         _ patch: PatchFile, to process: TargetProcess, options: SwitchOptions = SwitchOptions()
     ) throws(SwitchoverError) -> SwitchReport {
         let start = ContinuousClock().now
-        switch try plan(patch, for: process, options) {
-        case .alreadyApplied(let present):
-            return report(.alreadyApplied, present.record, since: start)
-        case .possible(let plan):
-            return try carryOut(plan, options, since: start)
+        return try alone(with: process, options) { () throws(SwitchoverError) in
+            switch try plan(patch, for: process, options) {
+            case .alreadyApplied(let present):
+                return report(.alreadyApplied, present.record, since: start)
+            case .possible(let plan):
+                return try carryOut(plan, options, since: start)
+            }
         }
+    }
+
+    /// Does what changes a process while no other instance of this tool can.
+    static func alone<R>(
+        with process: TargetProcess, _ options: SwitchOptions,
+        _ work: () throws(SwitchoverError) -> R
+    ) throws(SwitchoverError) -> R {
+        try process.withExclusiveAccess(
+            timeout: options.timeout, failure: SwitchoverError.process, work)
     }
 
     /// Does all that `apply` does but for mapping the patch and writing.

@@ -11,15 +11,18 @@ extension Switchover {
         _ name: String, in process: TargetProcess, options: SwitchOptions = SwitchOptions()
     ) throws(SwitchoverError) -> SwitchReport {
         let start = ContinuousClock().now
-        let patches = try status(of: process).filter { $0.record.name == name }
-        if let present = patches.first(where: { $0.state != .reverted }) {
-            return try carryOut(present, process, options, since: start)
+        return try alone(with: process, options) { () throws(SwitchoverError) in
+            let all = try status(of: process)
+            let patches = all.filter { $0.record.name == name }
+            if let present = patches.first(where: { $0.state != .reverted }) {
+                return try carryOut(present, process, options, since: start)
+            }
+            if let present = patches.first {
+                return report(.alreadyReverted, present.record, since: start)
+            }
+            let applied = all.filter { $0.state != .reverted }.map(\.record.name)
+            throw .refused([.notApplied(name: name, applied: applied)])
         }
-        if let present = patches.first {
-            return report(.alreadyReverted, present.record, since: start)
-        }
-        let applied = try status(of: process).filter { $0.state != .reverted }.map(\.record.name)
-        throw .refused([.notApplied(name: name, applied: applied)])
     }
 
     /// Switches every patch of the process out, the latest first. Empty where
@@ -27,14 +30,16 @@ extension Switchover {
     public static func revertAll(
         in process: TargetProcess, options: SwitchOptions = SwitchOptions()
     ) throws(SwitchoverError) -> [SwitchReport] {
-        var reports: [SwitchReport] = []
-        let applied = try status(of: process).filter { $0.state != .reverted }
-            .sorted { ($0.appliedAt ?? 0) > ($1.appliedAt ?? 0) }
-        for patch in applied {
-            let start = ContinuousClock().now
-            reports.append(try carryOut(patch, process, options, since: start))
+        try alone(with: process, options) { () throws(SwitchoverError) in
+            var reports: [SwitchReport] = []
+            let applied = try status(of: process).filter { $0.state != .reverted }
+                .sorted { ($0.appliedAt ?? 0) > ($1.appliedAt ?? 0) }
+            for patch in applied {
+                let start = ContinuousClock().now
+                reports.append(try carryOut(patch, process, options, since: start))
+            }
+            return reports
         }
-        return reports
     }
 
     private static func carryOut(

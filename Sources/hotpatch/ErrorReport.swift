@@ -28,7 +28,7 @@ extension LiveProcessError {
         case .kernelThread, .foreignProgram, .alreadyTraced, .seccomp, .noRoomForStub,
             .programChanged:
             .refused
-        case .cannotStopNow, .noThreadForCall: .timedOut
+        case .cannotStopNow, .noThreadForCall, .occupied: .timedOut
         default: .failed
         }
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import HotpatchKit
 import JSONText
 import SystemPackage
@@ -36,10 +37,10 @@ struct Status: ParsableCommand, Verbose {
             }
         }
         try print(rows)
-        if isSurvey && notLookedAt > 0 {
+        if notLookedAt > 0 {
+            let advice = geteuid() == 0 ? "" : "; run this as root to see them too"
             StandardError.write(
-                "hotpatch: \(notLookedAt) processes of other users were not looked at; run this as root to see them\n"
-            )
+                "hotpatch: not permitted to look at \(notLookedAt) processes\(advice)\n")
         }
     }
 
