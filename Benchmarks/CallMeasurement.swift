@@ -7,7 +7,7 @@ enum CallMeasurement {
         let victim = try Victim("calls", [], tools: tools)
         let target = ["--pid", "\(victim.pid)"]
         func cost() throws -> Double {
-            Double(try victim.during { usleep(UInt32(seconds * 1e6)) }.value) / 1000
+            Double(try victim.during { usleep(UInt32(seconds * 1e6)) }) / 1000
         }
         let before = try cost()
         _ = try Run([tools.hotpatch, "apply", victim.patch] + target)

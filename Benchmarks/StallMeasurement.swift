@@ -24,8 +24,8 @@ struct StallMeasurement {
         var length = 0.02
         for pair in 0..<pairs + 2 {
             report.progress("stall, \(threads) threads, \(pair) of \(pairs)")
-            let alone = try victim.during { usleep(UInt32(length * 1e6)) }
-            let checking = try victim.during {
+            let alone = try victim.during(answer: 1) { usleep(UInt32(length * 1e6)) }
+            let checking = try victim.during(answer: 1) {
                 _ = try Run([tools.hotpatch, "check", victim.patch] + target)
             }
             let (applying, apply) = try Self.run(
@@ -34,8 +34,8 @@ struct StallMeasurement {
                 [tools.hotpatch, "revert", "gaps"] + target, on: victim, answers: 1)
             length = apply / 1000
             guard pair >= 2 else { continue }  // caches and page tables are warm now
-            self.alone.add(Double(alone.value) / 1000)
-            self.checking.add(Double(checking.value) / 1000)
+            self.alone.add(Double(alone) / 1000)
+            self.checking.add(Double(checking) / 1000)
             self.applying.add(applying)
             self.reverting.add(reverting)
             self.apply.add(apply)
@@ -50,16 +50,8 @@ struct StallMeasurement {
         _ command: [String], on victim: Victim, answers expected: UInt64
     ) throws -> (gap: Double, time: Double) {
         var time = 0.0
-        let seen = try victim.during {
-            time = try Run(command).seconds * 1000
-            usleep(2000)  // for the victim to run on and answer
-        }
-        guard seen.answer == expected else {
-            throw BenchError(
-                "after '\(command.joined(separator: " "))' the victim answered \(seen.answer), not \(expected)"
-            )
-        }
-        return (Double(seen.value) / 1000, time)
+        let gap = try victim.during(answer: expected) { time = try Run(command).seconds * 1000 }
+        return (Double(gap) / 1000, time)
     }
 
     static func show(_ rows: [StallMeasurement], report: Report) {

@@ -40,17 +40,22 @@ final class Victim {
     /// How many system calls of sleeping threads came back early.
     var interrupted: UInt64 { load(Offset.interrupted) }
 
-    /// What the victim measured, and its last answer, while `body` ran.
-    func during(_ body: () throws -> Void) throws -> (value: UInt64, answer: UInt64) {
+    /// What the victim measured while `body` ran, and then until it ran on and
+    /// gave `answer`, if one is expected: who was stopped or had lost its
+    /// processor when `body` ended has then written its gap down.
+    func during(answer expected: UInt64? = nil, _ body: () throws -> Void) throws -> UInt64 {
         window = (window + 1) % UInt64(Self.windows)
-        for table in [Offset.values, Offset.answers] { store(0, at: table + 8 * Int(window)) }
+        let value = Offset.values + 8 * Int(window)
+        let answer = Offset.answers + 8 * Int(window)
+        store(0, at: value)
+        store(0, at: answer)
         store(window, at: Offset.window)
         try body()
-        let answer = load(Offset.answers + 8 * Int(window))
-        // What was going on when the window closed belongs to it: let it end.
-        usleep(1000)
-        let value = load(Offset.values + 8 * Int(window))
-        return (value, answer)
+        for _ in 0..<5000 where expected != nil && load(answer) != expected { usleep(200) }
+        guard expected == nil || load(answer) == expected else {
+            throw BenchError("the victim answers \(load(answer)), not as it should by now")
+        }
+        return load(value)
     }
 
     // The page is shared memory; reading and writing it through its descriptor
