@@ -65,7 +65,8 @@ struct StallMeasurement {
                         } + ["\(row.interrupted)"]
                 })
         report.line(
-            "'check' does all but stop and write: what it costs is competition for processors.")
+            "'check' stops the threads too, and writes nothing: what apply takes beyond it is the switch."
+        )
         report.heading("Whole command, ms: median (p90)")
         report.table(
             [["threads", "apply", "revert"]]
