@@ -132,9 +132,19 @@ public final class SymbolTable: Sendable {
             sourceFile: sourceFile(index))
     }
 
-    /// The indexes of the entries called `name`, by comparing bytes.
+    /// The indexes of the entries called `name`.
     public func indexes(named name: String) -> [Int] {
-        let wanted = Array(name.utf8) + [0]
+        // With the zero byte behind it.
+        indexes(whereNameStartsWith: Array(name.utf8) + [0])
+    }
+
+    /// The indexes of the entries whose name starts with `prefix`.
+    public func indexes(withPrefix prefix: String) -> [Int] {
+        indexes(whereNameStartsWith: Array(prefix.utf8))
+    }
+
+    /// Compares bytes, so that no string is made for the many that differ.
+    private func indexes(whereNameStartsWith wanted: [UInt8]) -> [Int] {
         return unsafe entries.withUnsafeBytes { entries in
             unsafe strings.withUnsafeBytes { strings in
                 (0..<count).filter { index in

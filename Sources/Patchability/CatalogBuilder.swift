@@ -35,15 +35,14 @@ struct CatalogBuilder {
         boundaries = builder.boundaries
     }
 
-    /// Gives each function its verdict, and to those that something leads into,
-    /// the first such thing.
-    func judge() throws(CatalogError) -> ([FunctionRow], [Int: Reference]) {
+    /// Gives each function its verdict, and what leads into its possible sites.
+    func judge() throws(CatalogError) -> ([FunctionRow], [Int: [Reference]]) {
         guard let marks = AddressMarks(from: code.low, to: code.high) else {
             throw .outOfMemory(name: image.name)
         }
         var rows = built
         judgeEntries(&rows, marks)
-        var evidence: [Int: Reference] = [:]
+        var evidence: [Int: [Reference]] = [:]
         for reference in try references(rows, marks) { strike(reference, &rows, &evidence) }
         return (rows, evidence)
     }
@@ -133,7 +132,7 @@ struct CatalogBuilder {
     /// Takes from the functions near the reference's target the sites that it
     /// leads into.
     private func strike(
-        _ reference: Reference, _ rows: inout [FunctionRow], _ evidence: inout [Int: Reference]
+        _ reference: Reference, _ rows: inout [FunctionRow], _ evidence: inout [Int: [Reference]]
     ) {
         // The last function that may reach the target with its site.
         guard let last = rows.lastFunction(before: reference.target &+ 8) else { return }
@@ -146,8 +145,10 @@ struct CatalogBuilder {
             }
             guard !struck.isEmpty else { continue }
             for offset in struck { rows[row].sites &= ~(1 << UInt32(offset)) }
-            evidence[row] = evidence[row] ?? reference
-            if rows[row].sites == 0 { rows[row].code = (evidence[row] ?? reference).verdict }
+            evidence[row, default: []].append(reference)
+            if rows[row].sites == 0 {
+                rows[row].code = (evidence[row]?.first ?? reference).verdict
+            }
         }
     }
 }

@@ -23,8 +23,7 @@ extension FunctionCatalog {
             }
         }
         return names.enumerated().sorted { left, right in
-            let order = (left.element.binding.rank, right.element.binding.rank)
-            return order.0 == order.1 ? left.offset < right.offset : order.0 < order.1
+            (left.element.rank, left.offset) < (right.element.rank, right.offset)
         }.map(\.element)
     }
 
@@ -108,7 +107,7 @@ extension FunctionCatalog {
         if let offset = row.siteOffsets.first, row.code == .patchable {
             return .patchable(site(of: row, at: offset))
         }
-        return .unpatchable(refusal(of: row, evidence[index]))
+        return .unpatchable(refusal(of: row, evidence[index]?.first))
     }
 
     private func site(of row: FunctionRow, at offset: UInt64) -> Site {
@@ -137,7 +136,7 @@ extension FunctionCatalog {
         }
     }
 
-    private func refusal(_ reference: Reference) -> Refusal {
+    func refusal(_ reference: Reference) -> Refusal {
         let from = LinkAddress(rawValue: reference.from)
         let target = LinkAddress(rawValue: reference.target)
         switch reference.kind {
@@ -202,14 +201,11 @@ extension FunctionCatalog {
     }
 }
 
-extension SymbolBinding {
-    /// Names that other objects may use come first.
+extension FunctionName {
+    /// Names that other objects may use come first, and of those the ones that are
+    /// not meant for the implementation only (`malloc` before `__libc_malloc`).
     fileprivate var rank: Int {
-        switch self {
-        case .global, .unique: 0
-        case .weak: 1
-        default: 2
-        }
+        (binding == .local ? 1000 : 0) + text.utf8.prefix { $0 == UInt8(ascii: "_") }.count
     }
 }
 

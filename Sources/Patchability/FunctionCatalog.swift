@@ -51,8 +51,8 @@ public struct FunctionCatalog: Sendable {
     let labels: [Label]
     let rows: [FunctionRow]
     let boundaries: [UInt64]
-    /// The first thing that leads into each site that is refused for it, by row.
-    let evidence: [Int: Reference]
+    /// What leads into the possible sites of a function, by row.
+    let evidence: [Int: [Reference]]
     let resolvers: [LinkAddress]
 
     /// Judges all functions of `image`.
@@ -85,6 +85,11 @@ public struct FunctionCatalog: Sendable {
         return counts
     }
 
+    /// Whether the file holds executable bytes at all of `range`.
+    public func isCode(_ range: AddressRange<LinkAddress>) -> Bool {
+        code.region(of: range.start.rawValue).map { range.end.rawValue <= $0.end } ?? false
+    }
+
     /// The function whose entry is at `address`.
     public func function(at address: LinkAddress) -> FunctionRecord? {
         function(containing: address).flatMap { $0.address == address ? $0 : nil }
@@ -115,6 +120,32 @@ public struct FunctionCatalog: Sendable {
                 record.names.contains { $0.text == name } ? record : nil
             }
         }
+    }
+
+    /// The clones and parts of the function called `name` (`name.constprop.0`,
+    /// `name.cold`): what a detour at the function itself does not replace.
+    public func clones(of name: String) -> [FunctionRecord] {
+        var addresses: Set<UInt64> = []
+        for (_, table) in tables.all {
+            for index in table.indexes(withPrefix: name + ".") {
+                guard let entry = table[index], !entry.isUndefined else { continue }
+                addresses.insert(entry.value.rawValue)
+            }
+        }
+        return addresses.sorted().compactMap { function(at: LinkAddress(rawValue: $0)) }
+            .filter { record in
+                switch record.kind {
+                case .clone(let base), .fragment(let base?): base == name
+                default: false
+                }
+            }
+    }
+
+    /// All that leads into a place where a detour of this function could have
+    /// been, as reasons against it: of a function that is refused for it, and of
+    /// one whose site had to move behind its first nops.
+    public func obstacles(of record: FunctionRecord) -> [Refusal] {
+        evidence[record.index, default: []].map(refusal)
     }
 
     private func stubs(for name: String) -> [UInt64] {

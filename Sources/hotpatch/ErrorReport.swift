@@ -7,6 +7,8 @@ extension Failure {
         switch error {
         case let failure as Failure: self = failure
         case let error as ELFError: self.init(.failed, error.code, error)
+        case let error as CatalogError: self.init(.failed, error.code, error)
+        case let error as DecoderUnavailable: self.init(.failed, error.code, error)
         case let error as PatchFileError: self.init(.failed, error.code, error)
         case let error as LiveProcessError: self.init(error.exitStatus, error.code, error)
         case let error as LinkError: self.init(.refused, error.code, error)
