@@ -19,7 +19,9 @@ struct Hotpatch: ParsableCommand {
             5 no such target, 6 not permitted, 64 wrong usage.
             """,
         version: version,
-        subcommands: [Apply.self, Check.self, Revert.self, Status.self])
+        subcommands: [
+            ListSymbols.self, Inspect.self, Apply.self, Check.self, Revert.self, Status.self,
+        ])
 
     static let version = "0.1.0"
 
