@@ -113,7 +113,10 @@ let package = Package(
             ]),
         tests(
             "PatchLinkerTests",
-            ["Addresses", "ELFImage", "LiveProcess", "PatchFile", "PatchLinker", "Patchability"]),
+            [
+                "Addresses", "JSONText", "ELFImage", "LiveProcess", "PatchFile", "PatchLinker",
+                "Patchability",
+            ]),
         tests("JSONTextTests", ["JSONText"]),
         tests(
             "PatchFileTests",

@@ -9,8 +9,8 @@ public struct AppliedPatch: Sendable {
     public enum State: String, Sendable {
         /// Every detour stands at its site.
         case applied
-        /// Every site has its original bytes; the payload stays, since pointers
-        /// to it may be anywhere.
+        /// None of its detours stands; the payload stays, since pointers to it
+        /// may be anywhere.
         case reverted
         /// Some detours stand, some do not: an interrupted run, or another tool.
         case mixed
@@ -61,15 +61,12 @@ extension TargetProcess {
 
     private func applied(_ record: PayloadRecord) throws(LiveProcessError) -> AppliedPatch {
         var standing = 0
-        var originals = 0
-        for detour in record.detours {
-            let bytes = try read(detour.site, count: detour.original.count)
-            if bytes == detour.jump { standing += 1 }
-            if bytes == detour.original { originals += 1 }
+        for detour in record.detours
+        where try read(detour.site, count: detour.original.count) == detour.jump {
+            standing += 1
         }
         let state: AppliedPatch.State =
-            standing == record.detours.count
-            ? .applied : originals == record.detours.count ? .reverted : .mixed
+            standing == 0 ? .reverted : standing == record.detours.count ? .applied : .mixed
         var appliedAt: UInt64?
         if let data = record.extent.writableRange {
             appliedAt = PayloadState.appliedAt(try read(data.start, count: PayloadState.size))

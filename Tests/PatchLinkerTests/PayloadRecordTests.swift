@@ -1,0 +1,84 @@
+import Addresses
+import JSONText
+import Testing
+
+@testable import PatchLinker
+
+@Suite struct PayloadRecordTests {
+    private let record = PayloadRecord(
+        name: "fix", version: "2", digest: "00ff", base: "3f2a", object: "/srv/daemon",
+        bias: LoadBias(rawValue: 0x5555_5555_4000),
+        extent: PayloadExtent(
+            start: RemoteAddress(rawValue: 0x5555_5554_0000), readOnly: 0x1000, code: 0x2000,
+            writable: 0x1000),
+        detours: [
+            .init(
+                symbol: "parse", site: RemoteAddress(rawValue: 0x5555_5555_5000),
+                original: [0x55, 0x48, 0x89, 0xe5, 0x53],
+                entry: RemoteAddress(rawValue: 0x5555_5554_1000), replaced: [])
+        ])
+
+    @Test func whatIsWrittenIsReadBack() throws {
+        let bytes = PayloadHeader.encode(record)
+        let length = try #require(PayloadHeader.recordLength(head: bytes))
+        #expect(length == bytes.count - PayloadHeader.size)
+        #expect(try PayloadRecord(parsing: Array(bytes[PayloadHeader.size...])) == record)
+    }
+
+    @Test func theLengthDoesNotDependOnThePlace() {
+        let elsewhere = PayloadRecord(
+            name: record.name, version: record.version, digest: record.digest, base: record.base,
+            object: record.object, bias: LoadBias(rawValue: 0),
+            extent: PayloadExtent(
+                start: RemoteAddress(rawValue: 0), readOnly: 0, code: 0, writable: 0),
+            detours: record.detours)
+        #expect(PayloadHeader.encode(elsewhere).count == PayloadHeader.encode(record).count)
+    }
+
+    @Test func theJumpLeadsToTheEntry() {
+        // e9 to 0x555555541000 from behind 0x555555555005
+        #expect(record.detours[0].jump == [0xe9, 0xfb, 0xbf, 0xfe, 0xff])
+    }
+
+    /// The target owns the memory that the record is read from.
+    @Test func mutatedRecordsAreReadOrRefusedButNeverTrap() throws {
+        let bytes = PayloadHeader.encode(record)
+        var generator = SystemRandomNumberGenerator()
+        let seed = UInt64.random(in: 0 ... .max, using: &generator)
+        var random = SplitMix(state: seed)
+        for round in 0..<5000 {
+            var mutated = bytes
+            for _ in 0...Int(random.next() % 4) {
+                let place = Int(random.next() % UInt64(mutated.count))
+                switch random.next() % 3 {
+                case 0: mutated[place] = UInt8(truncatingIfNeeded: random.next())
+                case 1: mutated.remove(at: place)
+                default: mutated.insert(UInt8(truncatingIfNeeded: random.next()), at: place)
+                }
+            }
+            guard let length = PayloadHeader.recordLength(head: mutated) else { continue }
+            let text = mutated.dropFirst(PayloadHeader.size).prefix(length)
+            do throws(JSONError) {
+                let record = try PayloadRecord(parsing: Array(text))
+                _ = record.extent.range
+                _ = record.extent.writableRange
+                _ = record.detours.map(\.jump)
+            } catch {
+                #expect(!error.description.isEmpty, "round \(round), seed \(seed)")
+            }
+        }
+    }
+}
+
+/// Repeatable noise (Steele, Lea and Flood, SplitMix64).
+private struct SplitMix {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}
