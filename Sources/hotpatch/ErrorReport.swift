@@ -10,6 +10,8 @@ extension Failure {
         case let error as CatalogError: self.init(.failed, error.code, error)
         case let error as DecoderUnavailable: self.init(.failed, error.code, error)
         case let error as PatchFileError: self.init(.failed, error.code, error)
+        case let error as AuthoringError:
+            self.init(error.isRefusal ? .refused : .failed, error.code, error)
         case let error as LiveProcessError: self.init(error.exitStatus, error.code, error)
         case let error as LinkError: self.init(.refused, error.code, error)
         case let error as SwitchoverError: self.init(error.exitStatus, error.code, error)

@@ -20,7 +20,8 @@ struct Hotpatch: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            ListSymbols.self, Inspect.self, Apply.self, Check.self, Revert.self, Status.self,
+            ListSymbols.self, Inspect.self, Build.self, Show.self, Apply.self, Check.self,
+            Revert.self, Status.self,
         ])
 
     static let version = "0.1.0"
@@ -28,7 +29,8 @@ struct Hotpatch: ParsableCommand {
     static func main() {
         var verbose = false
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(
+                Build.flagsAsOptions(Array(CommandLine.arguments.dropFirst())))
             verbose = (command as? any Verbose)?.diagnostics.verbose ?? false
             DiagnosticLog.start(verbose: verbose)
             try command.run()

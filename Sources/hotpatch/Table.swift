@@ -50,7 +50,7 @@ struct Table {
     }
 
     /// Names come from files of strangers: what would steer the terminal is shown as `?`.
-    private static func printable(_ cell: String) -> String {
+    static func printable(_ cell: String) -> String {
         guard cell.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) else { return cell }
         return String(
             String.UnicodeScalarView(

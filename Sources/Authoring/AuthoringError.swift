@@ -1,0 +1,243 @@
+import Addresses
+import ELFImage
+import PatchFile
+import Patchability
+import SystemPackage
+
+/// Why no patch could be made.
+public enum AuthoringError: Error, Sendable {
+    // The base.
+    case base(ELFError)
+    case baseKind(base: String, reason: String)
+    case noSymbols(base: String)
+
+    // The compiler.
+    case compilerMissing(compiler: String, errno: Errno)
+    case compilerFailed(compiler: String, source: String, status: Int32)
+    case compilerKilled(compiler: String, signal: Int32)
+    case compilerMachine(compiler: String)
+    case object(ELFError)
+    case system(name: String, action: String, errno: Errno)
+
+    // The fix against the base.
+    case noReplacement(base: String, defined: [String], suggestions: [Suggestion])
+    case notKept(function: String, source: String)
+    case ambiguous(name: String, base: String, candidates: [SymbolCandidate])
+    case pickFails(name: String, pick: Pick, candidates: [SymbolCandidate])
+    case unresolved(base: String, names: [Suggestion], missingLibraries: [String])
+    case definedTwice(name: String)
+
+    // Refusals.
+    case unpatchable(function: String, base: String, Refusal)
+    case dataInBase(name: String, inBase: String, base: String)
+    case threadLocal(name: String)
+    case initialiser(section: String)
+    case indirectFunction(name: String)
+    case copies(function: String, base: String, copies: [RemainingCopy])
+    case contract(function: String, base: String, ContractObstacle)
+
+    case decoder(DecoderUnavailable)
+    case patch(PatchFileError)
+
+    /// Whether the patch was possible to make, but would not be safe.
+    public var isRefusal: Bool {
+        switch self {
+        case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
+            .contract:
+            true
+        default: false
+        }
+    }
+
+    /// A stable code for scripts.
+    public var code: String {
+        switch self {
+        case .base(let error), .object(let error): error.code
+        case .baseKind: "build.base-kind"
+        case .noSymbols: "build.no-symbols"
+        case .compilerMissing: "build.compiler-missing"
+        case .compilerFailed: "build.compiler-failed"
+        case .compilerKilled: "build.compiler-killed"
+        case .compilerMachine: "build.compiler-machine"
+        case .system: "build.system"
+        case .noReplacement: "build.no-replacement"
+        case .notKept: "build.not-kept"
+        case .ambiguous: "build.ambiguous"
+        case .pickFails: "build.pick"
+        case .unresolved: "build.unresolved"
+        case .definedTwice: "build.defined-twice"
+        case .unpatchable(_, _, let refusal): "build.\(refusal.code.rawValue)"
+        case .dataInBase: "build.data-in-base"
+        case .threadLocal: "build.thread-local"
+        case .initialiser: "build.initialiser"
+        case .indirectFunction: "build.indirect-function"
+        case .copies: "build.copies"
+        case .contract(_, _, let obstacle): "build.contract-\(obstacle.code)"
+        case .decoder(let error): error.code
+        case .patch(let error): error.code
+        }
+    }
+}
+
+/// A symbol of the base that a name may stand for.
+public struct SymbolCandidate: Hashable, Sendable {
+    public let name: String
+    public let address: LinkAddress
+    /// Of a local symbol, as far as the base tells.
+    public let sourceFile: String?
+    public let isLocal: Bool
+}
+
+/// A name that was not found, and the closest ones that exist.
+public struct Suggestion: Hashable, Sendable {
+    public let name: String
+    public let similar: [String]
+
+    var text: String {
+        let hint = similar.map { "'\($0)'" }.joined(separator: " or ")
+        return similar.isEmpty ? "'\(name)'" : "'\(name)' (did you mean \(hint)?)"
+    }
+}
+
+extension AuthoringError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .base, .baseKind, .noSymbols: baseText
+        case .compilerMissing, .compilerFailed, .compilerKilled, .compilerMachine, .object, .system,
+            .notKept, .decoder, .patch:
+            toolText
+        case .noReplacement, .ambiguous, .pickFails, .unresolved, .definedTwice: nameText
+        case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
+            .contract:
+            refusalText
+        }
+    }
+
+    private var baseText: String {
+        switch self {
+        case .base(let error):
+            "cannot use the base: \(error)"
+        case .baseKind(let base, let reason):
+            "cannot make a patch for '\(base)': \(reason)"
+        case .noSymbols(let base):
+            "cannot make a patch for '\(base)': it is stripped, and no debug file of it was found, "
+                + "so its functions have no names; install its debug symbols (Debian: the package "
+                + "NAME-dbgsym), or name an unstripped file of the same build"
+        default: ""
+        }
+    }
+
+    private var toolText: String {
+        switch self {
+        case .compilerMissing(let compiler, let errno):
+            "cannot run the compiler '\(compiler)': \(errno); install one, or name it with --compiler"
+        case .compilerFailed(let compiler, let source, let status):
+            "'\(compiler)' failed on '\(source)' with exit code \(status); its messages are above"
+        case .compilerKilled(let compiler, let signal):
+            "'\(compiler)' was ended by signal \(signal)"
+        case .compilerMachine(let compiler):
+            "'\(compiler)' does not compile for 64-bit x86; name another one with --compiler, "
+                + "or take -m32 and the like out of the flags"
+        case .object(let error):
+            "cannot use what the compiler made: \(error)"
+        case .system(let name, let action, let errno):
+            "cannot \(action) '\(name)': \(errno)"
+        case .notKept(let function, let source):
+            "the compiler left out '\(function)' of '\(source)', which nothing there calls; "
+                + "declare it with __attribute__((used))"
+        case .decoder(let error): "\(error)"
+        case .patch(let error): "\(error)"
+        default: ""
+        }
+    }
+
+    private var nameText: String {
+        switch self {
+        case .noReplacement(let base, let defined, let suggestions):
+            defined.isEmpty
+                ? "the fix defines no function, so there is nothing of '\(base)' to replace"
+                : "the fix replaces nothing: '\(base)' has no function "
+                    + suggestions.map(\.text).joined(separator: ", ")
+                    + "; 'hotpatch list-symbols' shows those it has"
+        case .ambiguous(let name, let base, let candidates):
+            "'\(base)' has \(candidates.count) symbols '\(name)': "
+                + candidates.map(\.text).joined(separator: ", ")
+                + "; choose one: \(candidates.map(\.option).joined(separator: " or "))"
+        case .pickFails(let name, let pick, let candidates):
+            "--pick \(name)=\(pick.text) names none of the symbols '\(name)': "
+                + (candidates.isEmpty
+                    ? "there is none" : candidates.map(\.text).joined(separator: ", "))
+        case .unresolved(let base, let names, let missing):
+            "the fix refers to \(names.map(\.text).joined(separator: ", ")), which neither '\(base)' "
+                + "nor a library that it is linked with defines"
+                + (missing.isEmpty
+                    ? ""
+                    : "; these libraries were not found: \(missing.joined(separator: ", ")) "
+                        + "(--library-path names a folder)")
+        case .definedTwice(let name):
+            "the fix defines '\(name)' in more than one source; give one of them another name"
+        default: ""
+        }
+    }
+
+    private var refusalText: String {
+        switch self {
+        case .unpatchable(let function, let base, let refusal):
+            "cannot replace '\(function)' of '\(base)': \(refusal)"
+        case .dataInBase(let name, let inBase, let base):
+            "the fix defines the variable '\(name)', which '\(base)' has as '\(inBase)': a second "
+                + "one would not follow the first; declare it "
+                + (name == inBase && !name.contains(".")
+                    ? "'extern'" : "'extern' with asm(\"\(inBase)\") behind its name")
+                + " to use the base's, or say --new-data \(name) to have another one"
+        case .threadLocal(let name):
+            "the fix defines the thread-local variable '\(name)': threads that run already have no "
+                + "room for it; use one of the base, or a table by thread id"
+        case .initialiser(let section):
+            "the fix has a constructor or destructor (section \(section)), which nothing would run; "
+                + "initialise at the first use instead"
+        case .indirectFunction(let name):
+            "the fix defines '\(name)' as an IFUNC, whose resolver nothing would run; "
+                + "define an ordinary function"
+        case .copies(let function, let base, let copies):
+            "replacing '\(function)' would leave \(copies.count) "
+                + "\(copies.count == 1 ? "copy" : "copies") of it in '\(base)': "
+                + copies.map(\.text).joined(separator: ", ")
+                + "; put those functions into the fix too, or say --accept-copies"
+        case .contract(let function, let base, let obstacle):
+            "cannot replace '\(function)' of '\(base)': \(obstacle)"
+        default: ""
+        }
+    }
+}
+
+extension SymbolCandidate {
+    fileprivate var text: String {
+        if let sourceFile { return "\(address) from \(sourceFile)" }
+        return "\(address)\(isLocal ? "" : " (global)")"
+    }
+
+    fileprivate var option: String {
+        "--pick \(name)=\(sourceFile ?? address.description)"
+    }
+}
+
+extension Pick {
+    fileprivate var text: String {
+        switch self {
+        case .sourceFile(let file): file
+        case .address(let address): address.description
+        }
+    }
+}
+
+extension RemainingCopy {
+    /// For lists in messages.
+    var text: String {
+        let place = sourceFile.map { " (\($0)\(line.map { ":\($0)" } ?? ""))" } ?? ""
+        switch kind {
+        case .clone: return "the clone '\(function)' at \(address)"
+        case .inlined: return "inlined in '\(function)' at \(address)\(place)"
+        }
+    }
+}

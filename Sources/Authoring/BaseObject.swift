@@ -1,0 +1,188 @@
+import Addresses
+import ELFImage
+import PatchFile
+import Patchability
+import SystemPackage
+
+/// The object that a patch is made for, with its names and its functions.
+struct BaseObject {
+    /// A defined symbol, from whichever table has it.
+    struct Entry: Hashable {
+        let name: String
+        let value: LinkAddress
+        let size: UInt64
+        let type: SymbolType
+        let isLocal: Bool
+        let sourceFile: String?
+        /// Whether it is in code, for labels without a type.
+        let isExecutable: Bool
+        /// Whether other objects of the process see it, and may have one in its place.
+        let isExported: Bool
+        /// The version of an exported symbol.
+        let version: String?
+        /// Whether its section is changed by the program.
+        let isWritten: Bool
+    }
+
+    /// A symbol that the base takes from elsewhere.
+    struct Import: Hashable {
+        let version: String?
+        let library: String?
+    }
+
+    let path: FilePath
+    let image: ELFImage
+    /// The separate debug file, where there is one.
+    let debugImage: ELFImage?
+    let catalog: FunctionCatalog
+    let warnings: [BuildWarning]
+    private let entries: [String: [Entry]]
+    private let sortedNames: [String]
+    private let imports: [String: Import]
+
+    var name: String { path.string }
+
+    init(path: FilePath) throws(AuthoringError) {
+        self.path = path
+        let reader: SymbolReader
+        do throws(ELFError) {
+            image = try ELFImage.open(path: path)
+            let search = try DebugFiles.locate(for: image, path: path)
+            debugImage = search.found
+            warnings = search.rejected.map { .debugFileRejected($0.description) }
+            reader = try SymbolReader(image: image, debugImage: debugImage)
+        } catch {
+            throw AuthoringError.base(error)
+        }
+        try Self.checkKind(image, path)
+        entries = reader.entries
+        imports = reader.imports
+        sortedNames = reader.entries.keys.sorted()
+        catalog = try Self.catalog(image, debugImage)
+        guard entries.values.contains(where: { $0.contains { $0.type == .function } }) else {
+            throw AuthoringError.noSymbols(base: path.string)
+        }
+    }
+
+    /// The file with the debug information, if there is any.
+    var debugPath: FilePath { debugImage.map { FilePath($0.name) } ?? path }
+
+    var kind: Base.Kind {
+        switch image.kind {
+        case .executable: .executable
+        case .positionIndependentExecutable: .positionIndependentExecutable
+        default: .sharedObject
+        }
+    }
+
+    /// The defined symbols of that name, one for each place, in the order of addresses.
+    func symbols(named name: String) -> [Entry] { entries[name] ?? [] }
+
+    /// What the base itself takes under that name from other objects.
+    func importedSymbol(_ name: String) -> Import? { imports[name] }
+
+    /// The names of everything that is defined.
+    var symbolNames: some Sequence<String> { entries.keys }
+
+    /// The defined names that start with `prefix`, in order.
+    func names(from prefix: String) -> [String] {
+        var low = 0
+        var high = sortedNames.count
+        while low < high {
+            let middle = (low + high) / 2
+            if sortedNames[middle] < prefix { low = middle + 1 } else { high = middle }
+        }
+        return Array(sortedNames[low...].prefix { $0.hasPrefix(prefix) })
+    }
+
+    private static func catalog(
+        _ image: ELFImage, _ debugImage: ELFImage?
+    ) throws(AuthoringError) -> FunctionCatalog {
+        do throws(CatalogError) {
+            return try FunctionCatalog(image, debugImage: debugImage)
+        } catch {
+            if case .elf(let error) = error { throw AuthoringError.base(error) }
+            throw AuthoringError.baseKind(base: image.name, reason: "\(error)")
+        }
+    }
+
+    private static func checkKind(_ image: ELFImage, _ path: FilePath) throws(AuthoringError) {
+        if image.isSeparateDebugFile {
+            throw AuthoringError.baseKind(
+                base: path.string,
+                reason: "it is a separate debug file; name the program or library itself")
+        }
+        if image.kind == .relocatable {
+            throw AuthoringError.baseKind(
+                base: path.string,
+                reason: "it is an object that is not linked yet; name the program or library "
+                    + "that it becomes part of")
+        }
+    }
+}
+
+/// Collects symbols from the tables that an object has.
+private struct SymbolReader {
+    private(set) var entries: [String: [BaseObject.Entry]] = [:]
+    private(set) var imports: [String: BaseObject.Import] = [:]
+    private let image: ELFImage
+
+    init(image: ELFImage, debugImage: ELFImage?) throws(ELFError) {
+        self.image = image
+        // The dynamic table first: it says what is exported.
+        if let table = try image.symbolTable(.dynamic) { try read(table) }
+        if let table = try image.symbolTable(.full) {
+            try read(table)
+        } else if let table = try debugImage?.symbolTable(.full) {
+            try read(table)
+        }
+        for name in entries.keys {
+            entries[name]?.sort { ($0.value, $0.size) < ($1.value, $1.size) }
+        }
+    }
+
+    private mutating func read(_ table: SymbolTable) throws(ELFError) {
+        for index in 1..<max(1, table.count) {
+            guard let raw = table[index], raw.type != .section, raw.type != .file else { continue }
+            let symbol = try table.symbol(index)
+            guard !symbol.name.isEmpty else { continue }
+            if symbol.section == .undefined {
+                if table.kind == .dynamic {
+                    imports[symbol.name] = BaseObject.Import(
+                        version: symbol.version?.name, library: symbol.version?.library)
+                }
+            } else if let name = Self.linkName(of: symbol) {
+                add(symbol, as: name, from: table)
+            }
+        }
+    }
+
+    /// The name that a source uses. Linkers write versions into the names of
+    /// .symtab: `open@@V2` is what others link against, `open@V1` is not.
+    private static func linkName(of symbol: Symbol) -> String? {
+        if let version = symbol.version, !version.isDefault, version.library == nil { return nil }
+        guard let at = symbol.name.utf8.firstIndex(of: UInt8(ascii: "@")) else {
+            return symbol.name
+        }
+        let rest = symbol.name[at...]
+        return rest.hasPrefix("@@") && at > symbol.name.startIndex
+            ? String(symbol.name[..<at]) : nil
+    }
+
+    private mutating func add(_ symbol: Symbol, as name: String, from table: SymbolTable) {
+        let section = symbol.type == .threadLocal ? nil : image.section(at: symbol.value)
+        let entry = BaseObject.Entry(
+            name: name, value: symbol.value, size: symbol.size, type: symbol.type,
+            isLocal: symbol.binding == .local, sourceFile: symbol.sourceFile,
+            isExecutable: section?.isExecutable ?? false,
+            isExported: table.kind == .dynamic
+                && [.normal, .protected].contains(symbol.visibility),
+            version: symbol.version?.name,
+            isWritten: symbol.type == .threadLocal || (section?.isWritten ?? false))
+        // Both tables have the exported ones.
+        let known = entries[name]?.contains {
+            $0.value == entry.value && ($0.type == .threadLocal) == (entry.type == .threadLocal)
+        }
+        if known != true { entries[name, default: []].append(entry) }
+    }
+}

@@ -1,0 +1,112 @@
+import Addresses
+import PatchFile
+import SystemPackage
+
+/// What `build` is asked for.
+public struct BuildRequest: Sendable {
+    /// The linked ELF object whose functions are replaced.
+    public var base: FilePath
+    /// Sources that the compiler takes, mostly C.
+    public var sources: [FilePath]
+    public var output: FilePath
+    /// The compiler; nil for $CC, or else `cc`.
+    public var compiler: String?
+    /// The user's own flags; they come behind those that may be changed.
+    public var compilerFlags: [String] = []
+    /// nil for the output's name without its suffix.
+    public var name: String?
+    public var version = ""
+    public var description = ""
+    public var references: [String] = []
+    /// Which of several symbols of one name is meant.
+    public var picks: [String: Pick] = [:]
+    /// Whether clones and inlined copies of a replaced function may stay.
+    public var acceptCopies = false
+    /// Variables of which the fix shall have its own, though the base has one
+    /// of that name.
+    public var newData: Set<String> = []
+    /// Folders in which libraries are looked for first, as by LD_LIBRARY_PATH.
+    public var libraryPaths: [FilePath] = []
+
+    public init(base: FilePath, sources: [FilePath], output: FilePath) {
+        self.base = base
+        self.sources = sources
+        self.output = output
+    }
+
+    /// What the patch will be called.
+    public var patchName: String {
+        name ?? output.lastComponent?.stem ?? output.string
+    }
+}
+
+/// How a user chooses one of several symbols of the same name.
+public enum Pick: Hashable, Sendable {
+    /// The one from this source file, by its last path component.
+    case sourceFile(String)
+    case address(LinkAddress)
+}
+
+/// What `build` made.
+public struct BuildReport: Sendable {
+    public let output: FilePath
+    public let patch: PatchFile
+    /// What the patch brings along, in the order of the names.
+    public let added: [AddedSymbol]
+    public let warnings: [BuildWarning]
+}
+
+/// A function or variable of the patch that the base does not have.
+public struct AddedSymbol: Hashable, Sendable {
+    public enum Kind: String, Sendable {
+        case function
+        case data
+        /// Data that nothing writes to.
+        case constant
+    }
+
+    public let name: String
+    public let kind: Kind
+    /// Bytes.
+    public let size: UInt64
+}
+
+/// What a person should know about a patch that was made.
+public enum BuildWarning: Hashable, Sendable {
+    /// Without debug information inlined copies of `function` cannot be told.
+    case copiesUnknown(function: String, base: String)
+    /// Copies of `function` stay, as was accepted.
+    case copiesRemain(function: String, count: Int)
+    /// The compiler may have told the direct callers of a local function more
+    /// about it than can be seen.
+    case localFunction(String)
+    /// A separate debug file does not belong to the base.
+    case debugFileRejected(String)
+
+    public var code: String {
+        switch self {
+        case .copiesUnknown: "copies-unknown"
+        case .copiesRemain: "copies-remain"
+        case .localFunction: "local-function"
+        case .debugFileRejected: "debug-file-rejected"
+        }
+    }
+}
+
+extension BuildWarning: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .copiesUnknown(let function, let base):
+            "whether copies of '\(function)' are inlined in other functions cannot be told: "
+                + "'\(base)' has no debug information for it"
+        case .copiesRemain(let function, let count):
+            "\(count) \(count == 1 ? "copy" : "copies") of '\(function)' will keep the old code, "
+                + "as --accept-copies allows"
+        case .localFunction(let function):
+            "'\(function)' is local to its file: its callers may rely on what the compiler saw "
+                + "of the old code (the range of its results, what it reads and writes); keep to that"
+        case .debugFileRejected(let reason):
+            "a separate debug file was not used: \(reason)"
+        }
+    }
+}

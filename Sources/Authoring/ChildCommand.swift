@@ -1,0 +1,140 @@
+import Glibc
+import SystemPackage
+
+/// Programs that are run to their end.
+enum ChildCommand {
+    enum Ending: Equatable {
+        case exited(Int32)
+        case killed(Int32)
+    }
+
+    /// Runs `arguments[0]`, found in PATH where it has no slash. It reads from
+    /// nowhere and tells on standard error; its standard output goes to `output`,
+    /// or to standard error too where that is nil, so that it never mixes with
+    /// ours. Silent where `isQuiet`.
+    static func run(
+        _ arguments: [String], output: FilePath? = nil, isQuiet: Bool = false
+    ) throws(Errno) -> Ending {
+        var actions = unsafe posix_spawn_file_actions_t()
+        unsafe posix_spawn_file_actions_init(&actions)
+        defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+        unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        if isQuiet {
+            unsafe posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+        }
+        if let output {
+            unsafe posix_spawn_file_actions_addopen(
+                &actions, 1, output.string, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        } else {
+            unsafe posix_spawn_file_actions_adddup2(&actions, 2, 1)
+        }
+        var attributes = posix_spawnattr_t()
+        unsafe posix_spawnattr_init(&attributes)
+        defer { unsafe posix_spawnattr_destroy(&attributes) }
+        try setSignals(&attributes)
+
+        var pid: pid_t = 0
+        let failure = unsafe withArgumentVector(arguments) { vector in
+            unsafe posix_spawnp(&pid, arguments.first ?? "", &actions, &attributes, vector, environ)
+        }
+        guard failure == 0 else { throw Errno(rawValue: failure) }
+        return try wait(for: pid)
+    }
+
+    /// The child takes the signals that ``TemporaryFolder`` holds back from us.
+    private static func setSignals(_ attributes: inout posix_spawnattr_t) throws(Errno) {
+        var none = sigset_t()
+        unsafe sigemptyset(&none)
+        unsafe posix_spawnattr_setsigmask(&attributes, &none)
+        let failure = unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        guard failure == 0 else { throw Errno(rawValue: failure) }
+    }
+
+    private static func wait(for pid: pid_t) throws(Errno) -> Ending {
+        var status: Int32 = 0
+        while unsafe waitpid(pid, &status, 0) < 0 {
+            guard errno == EINTR else { throw Errno(rawValue: errno) }
+        }
+        // WIFSIGNALED and WEXITSTATUS of <sys/wait.h>, which are macros.
+        let signal = status & 0x7f
+        return signal == 0 ? .exited((status >> 8) & 0xff) : .killed(signal)
+    }
+
+    @unsafe
+    private static func withArgumentVector(
+        _ arguments: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Int32
+    ) -> Int32 {
+        var vector = unsafe arguments.map { unsafe strdup($0) }
+        unsafe vector.append(nil)
+        defer { unsafe vector.forEach { unsafe free($0) } }
+        return unsafe body(vector)
+    }
+}
+
+/// A folder for the files between compiler and patch. It goes away with this
+/// value; the signals by which people end a program wait until it has.
+struct TemporaryFolder: ~Copyable {
+    let path: FilePath
+    private let signals: SignalsHeldBack
+
+    init() throws(AuthoringError) {
+        let parent = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/tmp"
+        let signals = SignalsHeldBack()
+        var template = Array("\(parent)/hotpatch-build.XXXXXX".utf8CString)
+        guard unsafe mkdtemp(&template) != nil else {
+            throw AuthoringError.system(
+                name: parent, action: "make a temporary folder in", errno: Errno(rawValue: errno))
+        }
+        path = FilePath(
+            String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self))
+        self.signals = signals
+    }
+
+    /// A new folder inside, so that files keep their names.
+    func makeFolder(_ name: String) throws(AuthoringError) -> FilePath {
+        let folder = path.appending(name)
+        guard unsafe mkdir(folder.string, 0o700) == 0 else {
+            throw AuthoringError.system(
+                name: folder.string, action: "make the folder", errno: Errno(rawValue: errno))
+        }
+        return folder
+    }
+
+    deinit { Self.remove(path) }
+
+    /// Removes what the compiler and we have put there: files, and one level of
+    /// folders.
+    private static func remove(_ folder: FilePath) {
+        guard let list = unsafe opendir(folder.string) else { return }
+        while let entry = unsafe readdir(list) {
+            let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard name != ".", name != ".." else { continue }
+            let path = folder.appending(name)
+            if unsafe unlink(path.string) != 0 { remove(path) }
+        }
+        unsafe closedir(list)
+        unsafe rmdir(folder.string)
+    }
+}
+
+/// While this lives, SIGINT, SIGTERM, SIGHUP and SIGQUIT wait for this thread.
+/// A child still gets them, and ends.
+private struct SignalsHeldBack: ~Copyable {
+    private let before: sigset_t
+
+    init() {
+        var wanted = sigset_t()
+        unsafe sigemptyset(&wanted)
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] { unsafe sigaddset(&wanted, signal) }
+        var before = sigset_t()
+        unsafe pthread_sigmask(SIG_BLOCK, &wanted, &before)
+        self.before = before
+    }
+
+    deinit {
+        var before = before
+        unsafe pthread_sigmask(SIG_SETMASK, &before, nil)
+    }
+}

@@ -1,0 +1,46 @@
+import Addresses
+import ELFImage
+import PatchFile
+
+/// Gathers what the register contracts of a patch depend on.
+struct ContractSearch {
+    private let baseCode: BaseCode
+    private let fixCode: FixCode
+    private let debug: DebugInformation
+    private let callers: DirectCallers
+    private let decoder: FunctionDecoder
+
+    /// - Parameter debug: the debug information of the fix.
+    init(
+        base: BaseObject, fix: ELFImage, debug: DebugInformation, replaced: [BaseFunction]
+    ) throws(AuthoringError) {
+        decoder = try FunctionDecoder()
+        baseCode = BaseCode(base: base)
+        fixCode = try FixCode(fix)
+        self.debug = debug
+        callers = try DirectCallers(
+            base: base,
+            replaced: replaced.flatMap { base.codeFunction(of: $0.record).ranges },
+            decoder: decoder)
+    }
+
+    /// Who calls `function` directly, and is not replaced itself.
+    func directCallers(of function: BaseFunction) -> [DirectCaller] {
+        callers.callers(of: function.address)
+    }
+
+    /// What a thunk before the replacement has to keep for those callers.
+    func contract(
+        for function: BaseFunction, replacement: String, callers: [DirectCaller]
+    ) throws(ContractObstacle) -> EntryContract? {
+        guard !callers.isEmpty, let new = fixCode.function(named: replacement) else { return nil }
+        let old = baseCode.base.codeFunction(of: function.record)
+        return try RegisterContract(
+            original: CodeEffects(of: old, in: baseCode, bound: .atLeast, decoder: decoder),
+            replacement: CodeEffects(of: new, in: fixCode, bound: .atMost, decoder: decoder),
+            returns: debug.functions.first { $0.name == replacement }?.returns ?? .unknown,
+            callers: callers,
+            takesStackArguments: StackArguments.areUsed(by: new, in: fixCode, decoder: decoder)
+        ).entryContract()
+    }
+}

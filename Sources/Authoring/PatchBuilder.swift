@@ -1,0 +1,236 @@
+import Addresses
+import ELFImage
+import PatchFile
+import Patchability
+import SystemPackage
+
+/// Makes a patch from C sources.
+public struct PatchBuilder {
+    private let request: BuildRequest
+    private let base: BaseObject
+    private var warnings: [BuildWarning]
+
+    /// Compiles the sources of `request`, checks all that can be checked without
+    /// a process, and writes the patch. Compilers tell on standard error; nothing
+    /// is left behind where it fails.
+    public static func build(_ request: BuildRequest) throws(AuthoringError) -> BuildReport {
+        var builder = try PatchBuilder(request)
+        return try builder.run()
+    }
+
+    private init(_ request: BuildRequest) throws(AuthoringError) {
+        self.request = request
+        base = try BaseObject(path: request.base)
+        warnings = base.warnings
+    }
+
+    /// A function of the fix and the one that it takes the place of.
+    private struct Pair {
+        let original: BaseFunction
+        let replacement: String
+    }
+
+    private mutating func run() throws(AuthoringError) -> BuildReport {
+        let folder = try TemporaryFolder()
+        let compiler = try Compiler(
+            command: request.compiler, userFlags: request.compilerFlags, folder: folder)
+        let target = Compiler.Target(
+            isProgram: base.kind != .sharedObject, cet: base.image.cetFeatures)
+        let compilation = try FixCompilation(
+            request.sources, compiler: compiler, target: target, folder: folder,
+            isWanted: { [base] in !base.functions(named: $0).isEmpty })
+        let object = try readFile(compilation.object)
+        let image: ELFImage
+        do throws(ELFError) {
+            image = try ELFImage.parse(bytes: object, name: request.output.string)
+        } catch {
+            throw AuthoringError.object(error)
+        }
+        let fix = try FixObject(image)
+        let pairs = try replacements(in: compilation)
+        try checkDefinitions(fix, pairs)
+        let manifest = try manifest(pairs, fix, compilation)
+        return try write(manifest, object, fix, pairs)
+    }
+
+    private func write(
+        _ manifest: PatchManifest, _ object: [UInt8], _ fix: FixObject, _ pairs: [Pair]
+    ) throws(AuthoringError) -> BuildReport {
+        do throws(PatchFileError) {
+            let (bytes, patch) = try PatchFile.make(
+                object: object, manifest: manifest, name: request.output.string)
+            try PatchFile.write(bytes, to: request.output)
+            let replacements = Set(pairs.map(\.replacement))
+            let added = fix.definitions.filter {
+                !replacements.contains($0.name) && $0.name != "hotpatch_keep"
+            }.map { AddedSymbol(name: $0.name, kind: $0.kind, size: $0.size) }
+            return BuildReport(
+                output: request.output, patch: patch, added: added, warnings: warnings)
+        } catch {
+            throw AuthoringError.patch(error)
+        }
+    }
+
+    // MARK: - What replaces what
+
+    private func replacements(
+        in compilation: FixCompilation
+    ) throws(AuthoringError) -> [Pair] {
+        var pairs: [Pair] = []
+        for function in compilation.defined {
+            let candidates = base.functions(named: function.name)
+            let chosen = try SymbolChoice.choose(
+                function.name, among: candidates.map(\.candidate),
+                pick: request.picks[function.name], base: base.name)
+            guard let chosen,
+                let original = candidates.first(where: { $0.address == chosen.address })
+            else { continue }
+            pairs.append(Pair(original: original, replacement: function.name))
+        }
+        guard !pairs.isEmpty else {
+            let names = compilation.defined.map(\.name)
+            throw AuthoringError.noReplacement(
+                base: base.name, defined: names,
+                suggestions: names.map {
+                    Suggestion(
+                        name: $0,
+                        similar: NameSuggestions.similar(to: $0, among: functionNames))
+                })
+        }
+        return pairs.sorted { $0.original.address < $1.original.address }
+    }
+
+    private var functionNames: [String] {
+        base.symbolNames.filter { name in
+            base.symbols(named: name).contains { $0.type == .function }
+        }
+    }
+
+    private func checkDefinitions(
+        _ fix: FixObject, _ pairs: [Pair]
+    ) throws(AuthoringError) {
+        for pair in pairs where fix.functions.count(where: { $0.name == pair.replacement }) > 1 {
+            throw AuthoringError.definedTwice(name: pair.replacement)
+        }
+        for definition in fix.definitions where definition.kind != .function {
+            try checkData(definition)
+        }
+    }
+
+    /// A variable of the base must not be there twice: the functions that are not
+    /// replaced go on with the first. Constants of the fix may differ from those
+    /// of the base; that is often the point.
+    private func checkData(_ definition: FixObject.Definition) throws(AuthoringError) {
+        guard definition.kind == .data || definition.isGlobal,
+            !request.newData.contains(definition.name)
+        else { return }
+        let stem = StaticVariable.stem(of: definition.name)
+        let names = stem == definition.name ? [stem] : base.names(from: stem)
+        for name in names where StaticVariable.stem(of: name) == stem {
+            let hit = base.symbols(named: name).first {
+                [.object, .common, .threadLocal].contains($0.type)
+                    && ($0.isWritten || definition.kind == .data)
+            }
+            if hit != nil, !request.newData.contains(stem) {
+                throw AuthoringError.dataInBase(
+                    name: stem, inBase: name, base: base.name)
+            }
+        }
+    }
+
+    // MARK: - The manifest
+
+    private mutating func manifest(
+        _ pairs: [Pair], _ fix: FixObject, _ compilation: FixCompilation
+    ) throws(AuthoringError) -> PatchManifest {
+        let libraries = try LinkedLibraries(
+            of: base.image, path: base.path, searchFirst: request.libraryPaths)
+        var resolver = ReferenceResolver(
+            base: base, libraries: libraries, picks: request.picks)
+        try resolver.resolve(fix.references)
+        let contracts = try ContractSearch(
+            base: base, fix: fix.image, debug: DebugInformation(of: compilation.debugObject),
+            replaced: pairs.map(\.original))
+        let copies = CopySearch(base: base, functions: pairs.map(\.original))
+        var functions: [ReplacedFunction] = []
+        for pair in pairs { functions.append(try replaced(pair, copies, contracts)) }
+        let identity: BaseIdentity
+        do throws(ELFError) {
+            identity = try BaseIdentity(of: base.image)
+        } catch {
+            throw AuthoringError.base(error)
+        }
+        return PatchManifest(
+            name: request.patchName, version: request.version, description: request.description,
+            references: request.references,
+            base: Base(
+                identity: identity, fileName: base.path.lastComponent?.string ?? base.name,
+                kind: base.kind),
+            functions: functions, baseSymbols: resolver.baseSymbols, imports: resolver.imports)
+    }
+
+    private mutating func replaced(
+        _ pair: Pair, _ copies: CopySearch, _ contracts: ContractSearch
+    ) throws(AuthoringError) -> ReplacedFunction {
+        let function = pair.original
+        guard let site = function.record.verdict.site else {
+            throw AuthoringError.unpatchable(
+                function: function.name, base: base.name,
+                function.record.verdict.refusal ?? .outsideCode(section: nil))
+        }
+        let remaining = try remainingCopies(of: function, copies)
+        let callers = contracts.directCallers(of: function)
+        let contract: EntryContract?
+        do throws(ContractObstacle) {
+            contract = try contracts.contract(
+                for: function, replacement: pair.replacement, callers: callers)
+        } catch {
+            throw AuthoringError.contract(
+                function: function.name, base: base.name, error)
+        }
+        if function.isLocal, !callers.isEmpty { warnings.append(.localFunction(function.name)) }
+        let original: [UInt8]
+        do throws(ELFError) {
+            original = try base.image.bytes(at: function.record.range).array()
+        } catch {
+            throw AuthoringError.base(error)
+        }
+        return ReplacedFunction(
+            symbol: function.name, sourceFile: function.isLocal ? function.sourceFile : nil,
+            range: function.record.range, fragments: base.fragments(of: function),
+            site: site.address, original: original, replacement: pair.replacement,
+            contract: contract, copies: remaining)
+    }
+
+    private mutating func remainingCopies(
+        of function: BaseFunction, _ search: CopySearch
+    ) throws(AuthoringError) -> RemainingCopies {
+        let copies = search.copies(of: function)
+        guard copies.isEmpty || request.acceptCopies else {
+            throw AuthoringError.copies(
+                function: function.name, base: base.name, copies: copies)
+        }
+        if !copies.isEmpty {
+            warnings.append(.copiesRemain(function: function.name, count: copies.count))
+        }
+        guard search.isCovered(function) else {
+            warnings.append(.copiesUnknown(function: function.name, base: base.name))
+            return .unknown(clones: copies)
+        }
+        return copies.isEmpty ? .none : .accepted(copies)
+    }
+}
+
+/// Variables that are static inside a function: compilers number or qualify
+/// their names (GCC `count.0`, Clang `function.count`).
+enum StaticVariable {
+    /// The name in the source, with Clang's function before it.
+    static func stem(of symbol: String) -> String {
+        guard let dot = symbol.utf8.lastIndex(of: UInt8(ascii: ".")), dot > symbol.startIndex else {
+            return symbol
+        }
+        let suffix = symbol.utf8[symbol.utf8.index(after: dot)...]
+        let isNumber = !suffix.isEmpty && suffix.allSatisfy { (48...57).contains($0) }
+        return isNumber ? String(symbol[..<dot]) : symbol
+    }
+}

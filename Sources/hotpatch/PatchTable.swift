@@ -1,0 +1,106 @@
+import HotpatchKit
+
+/// What a patch does, a row for each function and symbol.
+struct PatchTable {
+    private var table = Table([
+        .init(title: "what"), .init(title: "name"), .init(title: "kind"),
+        .init(title: "address"), .init(title: "size", alignment: .right),
+        .init(title: "detail", mayShrink: true),
+    ])
+
+    mutating func add(
+        _ what: String, _ name: String, _ kind: String = "", address: LinkAddress? = nil,
+        size: UInt64? = nil, detail: String = ""
+    ) {
+        table.add([
+            what, name, kind, address.map { "\($0)" } ?? "", size.map { "\($0)" } ?? "", detail,
+        ])
+    }
+
+    mutating func addContents(of manifest: PatchManifest) {
+        for function in manifest.functions {
+            add(
+                "replaces", function.symbol, "function", address: function.range.start,
+                size: function.range.count, detail: function.detail)
+            for fragment in function.fragments {
+                add(
+                    "replaces", function.symbol, "fragment", address: fragment.start,
+                    size: fragment.count)
+            }
+            for copy in function.copies.list {
+                add(
+                    "leaves", function.symbol, copy.kind.rawValue, address: copy.address,
+                    detail: copy.detail)
+            }
+        }
+        for symbol in manifest.baseSymbols { add(symbol) }
+        for symbol in manifest.imports {
+            let version = symbol.version.map { "@\($0)" } ?? ""
+            add(
+                "imports", symbol.name + version, symbol.kind.title,
+                detail: [symbol.library ?? "", symbol.weak ? "weak" : ""]
+                    .filter { !$0.isEmpty }.joined(separator: ", "))
+        }
+    }
+
+    private mutating func add(_ symbol: BaseSymbol) {
+        switch symbol.location {
+        case .function(let address):
+            add("uses", symbol.name, "function", address: address, size: symbol.size)
+        case .object(let address):
+            add("uses", symbol.name, "data", address: address, size: symbol.size)
+        case .indirectFunction(let address):
+            add("uses", symbol.name, "ifunc", address: address, size: symbol.size)
+        case .threadLocal(let offset):
+            add(
+                "uses", symbol.name, "thread-local", size: symbol.size,
+                detail: "offset \(offset) in the thread-local segment")
+        }
+    }
+
+    func text(format: OutputFormat, width: Int?) -> String {
+        table.text(format: format, width: width)
+    }
+}
+
+extension ImportedSymbol.Kind {
+    fileprivate var title: String {
+        switch self {
+        case .function: "function"
+        case .object: "data"
+        case .indirectFunction: "ifunc"
+        case .threadLocal: "thread-local"
+        }
+    }
+}
+
+extension ReplacedFunction {
+    fileprivate var detail: String {
+        var parts: [String] = []
+        if let sourceFile { parts.append("static in \(sourceFile)") }
+        if site != range.start { parts.append("site \(site)") }
+        if let contract {
+            let kept = contract.preserve.map(\.rawValue).joined(separator: " ")
+            if !kept.isEmpty { parts.append("keeps \(kept)") }
+            if contract.alignStack { parts.append("aligns the stack") }
+        }
+        if case .unknown = copies { parts.append("inlined copies unknown") }
+        return parts.joined(separator: "; ")
+    }
+}
+
+extension RemainingCopies {
+    fileprivate var list: [RemainingCopy] {
+        switch self {
+        case .none: []
+        case .accepted(let copies), .unknown(let copies): copies
+        }
+    }
+}
+
+extension RemainingCopy {
+    fileprivate var detail: String {
+        let place = sourceFile.map { " (\($0)\(line.map { ":\($0)" } ?? ""))" } ?? ""
+        return (kind == .inlined ? "in \(function)" : function) + place
+    }
+}

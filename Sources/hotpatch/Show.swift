@@ -1,0 +1,68 @@
+import ArgumentParser
+import HotpatchKit
+import JSONText
+
+struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Tell what a patch replaces and needs, and for which base.",
+        discussion: "The file is verified completely first; a patch that breaks a rule is an error."
+    )
+
+    @OptionGroup var patch: PatchArgument
+    @OptionGroup var output: OutputOptions
+
+    func run() throws {
+        let file = try patch.read()
+        switch output.format {
+        case .json:
+            let members = [
+                JSONMember("file", .string(patch.patch)),
+                JSONMember("digest", .string(Hexadecimal.text(file.digest))),
+                JSONMember("patch", file.manifest.json),
+            ]
+            try StandardOutput.write(json: members, command: "show")
+        case .tsv:
+            var table = PatchTable()
+            for fact in file.facts { table.add("patch", fact.name, detail: fact.value) }
+            table.addContents(of: file.manifest)
+            try StandardOutput.write(table.text(format: .tsv, width: nil))
+        case .table:
+            let width = file.facts.map(\.name.count).max() ?? 0
+            var text = ""
+            for fact in file.facts where !fact.value.isEmpty {
+                let padding = String(repeating: " ", count: width - fact.name.count)
+                text += "\(fact.name)\(padding)  \(Table.printable(fact.value))\n"
+            }
+            var table = PatchTable()
+            table.addContents(of: file.manifest)
+            text += "\n" + table.text(format: .table, width: StandardOutput.width)
+            try StandardOutput.write(text)
+        }
+    }
+}
+
+extension PatchFile {
+    fileprivate var facts: [(name: String, value: String)] {
+        let base = manifest.base
+        return [
+            ("name", manifest.name),
+            ("version", manifest.version),
+            ("description", manifest.description),
+            ("references", manifest.references.joined(separator: " ")),
+            ("base", base.fileName),
+            ("base-kind", base.kind.title),
+            ("base-identity", "\(base.identity)"),
+            ("digest", Hexadecimal.text(digest)),
+        ]
+    }
+}
+
+extension Base.Kind {
+    fileprivate var title: String {
+        switch self {
+        case .executable: "program at a fixed address"
+        case .positionIndependentExecutable: "position-independent program"
+        case .sharedObject: "shared library"
+        }
+    }
+}
