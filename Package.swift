@@ -121,7 +121,15 @@ let package = Package(
         tests(
             "PatchFileTests",
             ["Addresses", "ELFImage", "JSONText", "PatchFile", "TestSupport", system]),
-        tests("LiveProcessTests", ["Addresses", "ELFImage", "LiveProcess", "TestSupport", system]),
+        .executableTarget(
+            name: "live-process-exerciser", dependencies: ["Addresses", "LiveProcess"],
+            path: "Tests/LiveProcessExerciser", swiftSettings: strict),
+        tests(
+            "LiveProcessTests",
+            [
+                "Addresses", "ELFImage", "LiveProcess", "TestSupport", "live-process-exerciser",
+                system,
+            ]),
         tests("ELFImageTests", ["Addresses", "ELFImage", system]),
         tests("PatchabilityTests", ["Addresses", "ELFImage", "Patchability", system]),
     ]

@@ -12,8 +12,6 @@ struct RemoteCallRequest {
     let place: StubPlace
     let seccomp: SeccompPolicy
 
-    /// A thread may take this long to stop before another is tried: 50 ms.
-    private static let patience = Patience(giveUpAfter: 50_000_000)
     private static let attempts = 64
 
     private enum Outcome {
@@ -73,14 +71,16 @@ struct RemoteCallRequest {
             return refusal(of: tracee, in: target, error)
         }
         do throws(Errno) {
-            switch try tracee.settle(Self.patience) {
+            var native = Registers()
+            let tasks = try TaskList(of: target)
+            let settled = try tracee.settle(Patience(), &native) {
+                tasks.state(of: ThreadID(rawValue: tracee.id))
+            }
+            switch settled {
             case .stopped: break
-            case .timedOut: return .notHere("thread \(tracee.id) did not stop")
+            case .uninterruptible, .slow: return .notHere("thread \(tracee.id) did not stop")
             case .ended, .exec: return .notNow("thread \(tracee.id) ended")
             }
-            var native = Registers()
-            try tracee.readRegisters(&native)
-            _ = native.hideInterruption()
             guard native.isLongMode, isCallable(native, tracee, target) else {
                 try tracee.resume(CLINUX_DETACH)
                 return .notNow("thread \(tracee.id) was in code that must not be interrupted")
@@ -137,41 +137,53 @@ struct RemoteCallRequest {
             try leave(tracee, native)
             return .failed(error)
         }
-        try tracee.writeRegisters(entry(native, restarts))
-        // To the call's entry.
-        try tracee.resume(CLINUX_SYSCALL)
-        let event = tracee.wait(Self.patience)
-        var registers = Registers()
-        if event == .systemCall { try tracee.readRegisters(&registers) }
-        guard event == .systemCall,
-            registers.programCounter == place.stub.advanced(by: RemoteCallStub.afterCall),
-            registers.systemCall == call.number
-        else { return try retreat(tracee, native, event) }
-        // To its end.
-        try tracee.resume(CLINUX_SYSCALL)
-        guard tracee.wait(Self.callPatience) == .systemCall else {
+        do throws(Errno) {
+            try tracee.writeRegisters(entry(native, restarts))
+            return try step(tracee, native, target)
+        } catch {
+            // ESRCH: killed. Should it live all the same, it may be in the stub.
             return .failed(.lostDuringCall(target.id, name: call.name))
         }
+    }
+
+    /// From the stub's entry through the call. As soon as the thread was resumed
+    /// here, it must be waited for, however long a busy machine lets it wait: it
+    /// may be in the stub.
+    private func step(
+        _ tracee: Tracee, _ native: Registers, _ target: TargetProcess
+    ) throws(Errno) -> Outcome {
+        let lost = Outcome.failed(.lostDuringCall(target.id, name: call.name))
+        try tracee.resume(CLINUX_SYSCALL)
+        let event = tracee.wait(atMost: Self.callPatience)
+        var registers = Registers()
+        switch event {
+        case .none: return lost
+        case .exec, .ended: return .notNow("thread \(tracee.id) ended")
+        // The thread takes what came before the call in its own state.
+        case .stopped:
+            try leave(tracee, native)
+            return .notNow("thread \(tracee.id) was stopped")
+        case .signal(let signal):
+            try leave(tracee, native, signal: signal)
+            return .notNow("thread \(tracee.id) received signal \(signal)")
+        case .systemCall: try tracee.readRegisters(&registers)
+        }
+        guard registers.programCounter == place.stub.advanced(by: RemoteCallStub.afterCall),
+            registers.systemCall == call.number
+        else {
+            try leave(tracee, native)
+            return .notNow("thread \(tracee.id) made another call")
+        }
+        try tracee.resume(CLINUX_SYSCALL)
+        guard tracee.wait(atMost: Self.callPatience) == .systemCall else { return lost }
         try tracee.readRegisters(&registers)
         try leave(tracee, native)
         return .done(UInt64(bitPattern: registers.result))
     }
 
-    /// A call that maps memory may wait for the target's page faults: 10 s.
-    private static let callPatience = Patience(giveUpAfter: 10_000_000_000)
-
-    /// Before the entry something else came: a signal, or a stop of the program.
-    /// The thread takes it in its own state.
-    private func retreat(
-        _ tracee: Tracee, _ native: Registers, _ event: TraceeEvent
-    ) throws(Errno) -> Outcome {
-        switch event {
-        case .signal(let signal): try leave(tracee, native, signal: signal)
-        case .stopped, .systemCall: try leave(tracee, native)
-        case .none, .exec, .ended: break
-        }
-        return .notNow("thread \(tracee.id) was interrupted by \(event)")
-    }
+    /// 10 s: the call may wait for the target's page faults, and the thread for a
+    /// processor.
+    private static let callPatience: UInt64 = 10_000_000_000
 
     /// Gives the thread its own state back and lets it go. A detached thread
     /// passes through the kernel's signal code, which restarts its call

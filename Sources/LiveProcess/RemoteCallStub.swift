@@ -58,6 +58,13 @@ struct RemoteCallStub {
         bytes = code
     }
 
+    /// Whether these bytes begin with an instance, whatever it puts back.
+    static func isStub(_ bytes: ArraySlice<UInt8>) -> Bool {
+        bytes.starts(with: RemoteCallStub(restoring: Registers(), interrupted: 0).bytes[..<slots])
+            && bytes.dropFirst(size - 8).prefix(8).elementsEqual(
+                (0..<8).map { UInt8(truncatingIfNeeded: marker >> (8 * UInt64($0))) })
+    }
+
     /// Appends an instruction whose last four bytes are the distance from its end
     /// to a slot.
     private static func load(_ opcode: [UInt8], _ slot: Slot, _ code: inout [UInt8]) {

@@ -62,7 +62,18 @@ public struct RemoteCalls: ~Copyable {
     fileprivate init(_ target: TargetProcess, _ seccomp: SeccompPolicy) throws(LiveProcessError) {
         self.target = target
         self.seccomp = seccomp
-        place = try StubPlace.find(in: target)
+        place = try Self.findPlace(in: target)
+    }
+
+    /// A free place, if need be one that a killed run left.
+    private static func findPlace(in target: TargetProcess) throws(LiveProcessError) -> StubPlace {
+        if let place = try StubPlaces(in: target, everywhere: false).free.first { return place }
+        try target.clearAbandonedStubs()
+        let places = try StubPlaces(in: target, everywhere: true)
+        guard let place = places.free.first else {
+            throw .noRoomForStub(target.id, tried: places.searched)
+        }
+        return place
     }
 
     /// Makes the target call `call`. At most six arguments; the answer is what
@@ -79,7 +90,14 @@ public struct RemoteCalls: ~Copyable {
         isWritten = true
         let request = RemoteCallRequest(
             call: call, arguments: arguments, bytesInMemory: bytes, place: place, seccomp: seccomp)
-        let result = try request.perform(in: target)
+        let result: UInt64
+        do throws(LiveProcessError) {
+            result = try request.perform(in: target)
+        } catch {
+            // A thread may be in the stub still: it stays.
+            if case .lostDuringCall = error { isWritten = false }
+            throw error
+        }
         // The kernel's errors are -4095 to -1.
         let signed = Int64(bitPattern: result)
         if signed < 0, signed >= -4095 {

@@ -163,51 +163,30 @@ extension StopSession {
 
     /// The registers of a thread once it has stopped; nil where it has ended.
     private mutating func settle(_ thread: ThreadID) throws(LiveProcessError) -> Registers? {
-        let tracee = Tracee(id: thread.rawValue)
-        let start = monotonicNanoseconds()
-        while true {
-            let settled: Settled
-            var registers = Registers()
-            do throws(Errno) {
-                // From time to time it is asked what keeps the thread.
-                settled = try tracee.settle(Patience(giveUpAfter: 1_000_000))
-                if settled == .stopped {
-                    try tracee.readRegisters(&registers)
-                    if registers.hideInterruption() { try tracee.writeRegisters(registers) }
-                    return registers
-                }
-            } catch {
-                // ESRCH: killed while it was stopped.
-                noteEnd(of: thread)
-                return nil
+        var registers = Registers()
+        let settled: Settled
+        do throws(Errno) {
+            settled = try Tracee(id: thread.rawValue).settle(patience, &registers) {
+                tasks.state(of: thread)
             }
-            switch settled {
-            case .exec: throw .programChanged(target.id)
-            case .ended:
-                noteEnd(of: thread)
-                return nil
-            case .stopped: return registers
-            case .timedOut:
-                guard try isStillExpected(thread, waited: monotonicNanoseconds() &- start) else {
-                    noteEnd(of: thread)
-                    return nil
-                }
-            }
+        } catch {
+            // ESRCH: killed while it was stopped.
+            settled = .ended
+        }
+        switch settled {
+        case .stopped: return registers
+        case .exec: throw .programChanged(target.id)
+        case .uninterruptible: throw .cannotStopNow(target.id, .uninterruptible(thread))
+        case .slow: throw .cannotStopNow(target.id, .slowToStop(thread))
+        case .ended:
+            noteEnd(of: thread)
+            return nil
         }
     }
 
-    /// Whether waiting on for a thread makes sense; false where it has ended.
-    private func isStillExpected(
-        _ thread: ThreadID, waited: UInt64
-    ) throws(LiveProcessError) -> Bool {
-        switch tasks.state(of: thread) {
-        case .none, .dead: return false
-        case .uninterruptible where waited > options.uninterruptiblePatience:
-            throw .cannotStopNow(target.id, .uninterruptible(thread))
-        case _ where waited > options.patience:
-            throw .cannotStopNow(target.id, .slowToStop(thread))
-        default: return true
-        }
+    private var patience: Patience {
+        Patience(
+            whileRunnable: options.patience, whileUninterruptible: options.uninterruptiblePatience)
     }
 
     /// Stops what was started since the threads were listed, until the kernel
@@ -268,14 +247,11 @@ extension StopSession {
     /// stop now is let go by the kernel when this OS thread ends.
     private mutating func settleRest() {
         while let thread = asked.popLast() {
-            let tracee = Tracee(id: thread.rawValue)
             var registers = Registers()
             do throws(Errno) {
-                guard try tracee.settle(Patience(giveUpAfter: 1_000_000)) == .stopped else {
-                    continue
+                _ = try Tracee(id: thread.rawValue).settle(patience, &registers) {
+                    tasks.state(of: thread)
                 }
-                try tracee.readRegisters(&registers)
-                if registers.hideInterruption() { try tracee.writeRegisters(registers) }
             } catch {
                 // ESRCH: killed meanwhile.
                 continue

@@ -23,7 +23,7 @@ public enum Judgement: Sendable {
 /// How a stop of all threads is to be made.
 public struct StopOptions: Sendable {
     /// Nanoseconds that a thread may take to stop before the stop is given up.
-    public var patience: UInt64 = 200_000_000
+    public var patience: UInt64 = 1_000_000_000
     /// Nanoseconds that it may stay where it cannot be interrupted.
     public var uninterruptiblePatience: UInt64 = 5_000_000
     /// Whether to run at real-time priority while threads are stopped.

@@ -74,12 +74,12 @@ struct Tracee {
     /// It looks again and again, and sleeps in between: a wait that blocks could
     /// not be given up, and would be for ever on a thread that waits for its
     /// vfork child or on a first thread that has ended before the others.
-    func wait(_ patience: Patience) -> TraceeEvent {
+    func wait(atMost nanoseconds: UInt64) -> TraceeEvent {
         var pause = Pause()
         while true {
             let event = look()
             if event != .none { return event }
-            if pause.elapsed > patience.giveUpAfter { return .none }
+            if pause.elapsed > nanoseconds { return .none }
             pause.next()
         }
     }
@@ -91,20 +91,58 @@ struct Tracee {
 
 /// How a thread that was asked to stop answered.
 enum Settled {
-    case stopped, exec, ended, timedOut
+    case stopped
+    /// It runs another program now.
+    case exec
+    case ended
+    /// It sleeps in the kernel where it cannot be interrupted.
+    case uninterruptible
+    /// It has not stopped, for no reason that can be seen.
+    case slow
+}
+
+/// How long a thread may take to stop, in nanoseconds.
+struct Patience {
+    /// On a busy machine a thread waits for a processor first.
+    var whileRunnable: UInt64 = 2_000_000_000
+    var whileUninterruptible: UInt64 = 5_000_000
 }
 
 extension Tracee {
     /// Waits until the thread, which was sent PTRACE_INTERRUPT, has stopped, and
-    /// hands it the signals that come before: the first stop may be one for a
-    /// signal, and swallowing that would lose it.
-    func settle(_ patience: Patience) throws(Errno) -> Settled {
+    /// hides from it that its call was interrupted. `registers` are what it then
+    /// goes on with; `state` tells what it does while it does not stop.
+    func settle(
+        _ patience: Patience, _ registers: inout Registers, state: () -> TaskState?
+    ) throws(Errno) -> Settled {
+        let start = monotonicNanoseconds()
         while true {
-            switch wait(patience) {
-            case .none: return .timedOut
-            case .stopped: return .stopped
-            case .exec: return .exec
+            switch try waitForStop(atMost: 1_000_000) {
             case .ended: return .ended
+            case .exec: return .exec
+            case .stopped:
+                try readRegisters(&registers)
+                if registers.hideInterruption() { try writeRegisters(registers) }
+                return .stopped
+            case .none, .systemCall, .signal: break
+            }
+            let waited = monotonicNanoseconds() &- start
+            switch state() {
+            case .none, .dead: return .ended
+            case .uninterruptible where waited > patience.whileUninterruptible:
+                return .uninterruptible
+            default: if waited > patience.whileRunnable { return .slow }
+            }
+        }
+    }
+
+    /// Hands the thread the signals that come before the stop: the first stop may
+    /// be one for a signal, and swallowing that would lose it.
+    private func waitForStop(atMost nanoseconds: UInt64) throws(Errno) -> TraceeEvent {
+        while true {
+            let event = wait(atMost: nanoseconds)
+            switch event {
+            case .none, .stopped, .exec, .ended: return event
             case .systemCall: try resume(CLINUX_CONTINUE)
             case .signal(let signal): try pass(signal)
             }
@@ -114,18 +152,12 @@ extension Tracee {
     /// Lets a thread that is about to take a signal take it. That signal may be
     /// one which the program ignores, and would not have been interrupted by
     /// but for us.
-    func pass(_ signal: Int32) throws(Errno) {
+    private func pass(_ signal: Int32) throws(Errno) {
         var registers = Registers()
         try readRegisters(&registers)
         if registers.hideInterruption() { try writeRegisters(registers) }
         try resume(CLINUX_CONTINUE, signal: signal)
     }
-}
-
-/// How long a thread may take to stop.
-struct Patience {
-    /// Nanoseconds.
-    let giveUpAfter: UInt64
 }
 
 /// The pauses between two looks: none at first, since a running thread stops
