@@ -60,6 +60,9 @@ struct Revert: ParsableCommand, Verbose {
             }
             return [try Switchover.revert(name, in: process, options: switching.options)]
         }
+        if results.isEmpty && output.format == .table {
+            return try StandardOutput.write("No patch is applied; nothing to do.\n")
+        }
         try results.report(command: "revert", format: output.format)
     }
 }

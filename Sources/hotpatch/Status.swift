@@ -40,7 +40,8 @@ struct Status: ParsableCommand, Verbose {
         if notLookedAt > 0 {
             let advice = geteuid() == 0 ? "" : "; run this as root to see them too"
             StandardError.write(
-                "hotpatch: not permitted to look at \(notLookedAt) processes\(advice)\n")
+                "hotpatch: not permitted to look at \(notLookedAt) "
+                    + "process\(notLookedAt == 1 ? "" : "es")\(advice)\n")
         }
     }
 

@@ -8,6 +8,9 @@ struct TargetResult {
     let name: String
     let outcome: Result<SwitchReport, Failure>
 
+    /// As a person reads it; a process that was not found has no name.
+    var title: String { name.isEmpty ? "\(id)" : "\(id) (\(name))" }
+
     var status: ExitStatus {
         switch outcome {
         case .success: .done
@@ -17,9 +20,10 @@ struct TargetResult {
 }
 
 extension [TargetResult] {
-    /// One status for all: what they agree on, or that they do not.
+    /// One status for all: what they agree on, or that they do not. Nothing to do
+    /// is done.
     var status: ExitStatus {
-        guard let first = self.first?.status else { return .noSuchTarget }
+        guard let first = self.first?.status else { return .done }
         if allSatisfy({ $0.status == first }) { return first }
         return contains { $0.status == .done } ? .partlyDone : .failed
     }
@@ -42,10 +46,10 @@ extension [TargetResult] {
             for result in self {
                 switch result.outcome {
                 case .success(let report):
-                    try StandardOutput.write("\(result.id) (\(result.name)): \(report.sentence)\n")
+                    try StandardOutput.write("\(result.title): \(report.sentence)\n")
                 case .failure(let failure):
                     StandardError.write(
-                        "hotpatch: \(result.id) (\(result.name)): \(failure.message) [\(failure.code)]\n"
+                        "hotpatch: \(result.title): \(failure.message) [\(failure.code)]\n"
                     )
                 }
             }
