@@ -10,21 +10,10 @@ struct Apply: ParsableCommand, Verbose {
             written. A patch that is applied already is left as it is.
             """)
 
-    @OptionGroup var patch: PatchArgument
-    @OptionGroup var targets: TargetSelection
-    @OptionGroup var switching: SwitchArguments
-    @OptionGroup var output: OutputOptions
-    @OptionGroup var diagnostics: DiagnosticOptions
+    @OptionGroup var arguments: ApplyArguments
+    var diagnostics: DiagnosticOptions { arguments.diagnostics }
 
-    func validate() throws { try targets.requireChoice() }
-
-    func run() throws {
-        let file = try patch.read()
-        let results = try targets.each(of: file) { process throws(SwitchoverError) in
-            try Switchover.apply(file, to: process, options: switching.options)
-        }
-        try results.report(command: "apply", format: output.format)
-    }
+    func run() throws { try arguments.run("apply", Switchover.apply(_:to:options:)) }
 }
 
 struct Check: ParsableCommand, Verbose {
@@ -35,6 +24,14 @@ struct Check: ParsableCommand, Verbose {
             The threads are stopped once, to see which of them are in the code that would be replaced.
             """)
 
+    @OptionGroup var arguments: ApplyArguments
+    var diagnostics: DiagnosticOptions { arguments.diagnostics }
+
+    func run() throws { try arguments.run("check", Switchover.check(_:in:options:)) }
+}
+
+/// Which patch goes into which processes, and how.
+struct ApplyArguments: ParsableArguments {
     @OptionGroup var patch: PatchArgument
     @OptionGroup var targets: TargetSelection
     @OptionGroup var switching: SwitchArguments
@@ -43,11 +40,15 @@ struct Check: ParsableCommand, Verbose {
 
     func validate() throws { try targets.requireChoice() }
 
-    func run() throws {
+    /// Does `action` to every process that is meant, and reports what came of it.
+    func run(
+        _ command: String,
+        _ action: (PatchFile, TargetProcess, SwitchOptions) throws(SwitchoverError) -> SwitchReport
+    ) throws {
         let file = try patch.read()
         let results = try targets.each(of: file) { process throws(SwitchoverError) in
-            try Switchover.check(file, in: process, options: switching.options)
+            try action(file, process, switching.options)
         }
-        try results.report(command: "check", format: output.format)
+        try results.report(command: command, format: output.format)
     }
 }
