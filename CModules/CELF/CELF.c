@@ -51,6 +51,10 @@ celf_status celf_read_header(celf_file *file, celf_header *header)
         .machine = raw.e_machine,
         .version = raw.e_version,
         .entry = raw.e_entry,
+        .section_table = raw.e_shoff,
+        .segment_table = raw.e_phoff,
+        .claimed_sections = raw.e_shnum,
+        .claimed_segments = raw.e_phnum,
     };
     if (elf_getshdrnum(file, &header->section_count) != 0
         || elf_getphdrnum(file, &header->segment_count) != 0) {

@@ -40,14 +40,18 @@ struct ELFSource: ~Copyable, Sendable {
     private init(owning descriptor: Int32, name: String) throws(ELFError) {
         self.name = name
         origin = .file(descriptor)
-        var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else {
+        guard let status = Self.status(of: descriptor) else {
             let found = Errno(rawValue: errno)
             size = 0
             throw .system(name: name, action: "examine", errno: found)
         }
         size = UInt64(clamping: status.st_size)
         guard status.st_mode & S_IFMT == S_IFREG else { throw .notARegularFile(name: name) }
+    }
+
+    private static func status(of descriptor: Int32) -> stat? {
+        var status = stat()
+        return unsafe fstat(descriptor, &status) == 0 ? status : nil
     }
 
     init(bytes: ByteView, name: String) {
@@ -97,9 +101,11 @@ struct ELFSource: ~Copyable, Sendable {
                 throw .system(name: name, action: "read \(part) of", errno: Errno(rawValue: errno))
             }
             guard got > 0 else {
+                // It has shrunk since it was opened.
                 throw .truncated(
                     name: name, part: part, offset: offset, size: UInt64(length),
-                    fileSize: offset.rawValue + UInt64(done))
+                    fileSize: Self.status(of: descriptor).map { UInt64(clamping: $0.st_size) }
+                        ?? size)
             }
             done += got
         }

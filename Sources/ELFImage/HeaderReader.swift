@@ -20,6 +20,15 @@ extension ELFSource {
             var header = celf_header()
             try check(unsafe celf_read_header(file, &header))
             try requireOurMachine(header)
+            try require(
+                "the section header table", at: header.section_table,
+                max(header.section_count, Int(header.claimed_sections)),
+                of: MemoryLayout<Elf64_Shdr>.size)
+            try require(
+                "the program header table", at: header.segment_table,
+                header.claimed_segments == PN_XNUM
+                    ? header.segment_count : Int(header.claimed_segments),
+                of: MemoryLayout<Elf64_Phdr>.size)
             return ELFHeaders(
                 type: header.type,
                 entry: LinkAddress(rawValue: header.entry),
@@ -51,13 +60,28 @@ extension ELFSource {
         }
     }
 
+    /// A table that the ELF header speaks of has to be in the file. One entry at
+    /// least: where the count is zero, there is either no table or a file that was
+    /// cut off before it.
+    private func require(
+        _ part: String, at offset: UInt64, _ count: Int, of entrySize: Int
+    ) throws(ELFError) {
+        guard offset != 0 else { return }
+        let wanted = UInt64(max(count, 1)).multipliedReportingOverflow(by: UInt64(entrySize))
+        guard !wanted.overflow, offset <= size, wanted.partialValue <= size - offset else {
+            throw .truncated(
+                name: name, part: part, offset: FileOffset(rawValue: offset),
+                size: wanted.partialValue, fileSize: size)
+        }
+    }
+
     private func sections(
         of file: OpaquePointer, count: Int, names: Int
     ) throws(ELFError) -> [Section] {
-        guard count <= mostSections, UInt64(count) <= size else {
+        guard count >= 0, count <= mostSections, UInt64(count) <= size else {
             throw .malformed(
                 name: name, part: "the ELF header", rule: "more sections than can be",
-                value: UInt64(count))
+                value: UInt64(truncatingIfNeeded: count))
         }
         var raw: [Elf64_Shdr] = []
         raw.reserveCapacity(count)
@@ -93,10 +117,10 @@ extension ELFSource {
     }
 
     private func segments(of file: OpaquePointer, count: Int) throws(ELFError) -> [Segment] {
-        guard UInt64(count) <= size else {
+        guard count >= 0, UInt64(count) <= size else {
             throw .malformed(
                 name: name, part: "the ELF header", rule: "more segments than can be",
-                value: UInt64(count))
+                value: UInt64(truncatingIfNeeded: count))
         }
         var segments: [Segment] = []
         for index in 0..<count {

@@ -135,7 +135,7 @@ struct CatalogBuilder {
         _ reference: Reference, _ rows: inout [FunctionRow], _ evidence: inout [Int: [Reference]]
     ) {
         // The last function that may reach the target with its site.
-        guard let last = rows.lastFunction(before: reference.target &+ 8) else { return }
+        guard let last = rows.lastFunction(upTo: reference.target &+ 7) else { return }
         let reach = EntryJudge.lastSiteOffset + Site.size
         for row in stride(from: last, through: 0, by: -1) {
             guard rows[row].start.addingReportingOverflow(reach).partialValue > reference.target
@@ -168,6 +168,7 @@ extension ELFImage {
                     isWritable: section.flags.contains(.writable),
                     mayHoldPointers: section.type.mayHoldPointers))
         }
+        try regions.requireShareOfFile(self)
         return regions
     }
 }

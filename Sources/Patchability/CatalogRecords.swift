@@ -8,17 +8,19 @@ extension FunctionCatalog {
     func names(of row: FunctionRow) -> [FunctionName] {
         let first = Int(row.firstLabel)
         var names: [FunctionName] = []
+        var places: [String: Int] = [:]
         for label in labels[first..<first + Int(row.labelCount)] {
             guard let name = name(of: label) else { continue }
             // .dynsym repeats what .symtab has; of the two the one with a version
             // is worth more.
-            if let known = names.firstIndex(where: { $0.text == name.text }) {
+            if let known = places[name.text] {
                 if names[known].version == nil, name.version != nil {
                     names[known] = FunctionName(
                         text: name.text, source: names[known].source, binding: name.binding,
                         sourceFile: names[known].sourceFile, version: name.version)
                 }
             } else {
+                places[name.text] = names.count
                 names.append(name)
             }
         }
@@ -34,7 +36,7 @@ extension FunctionCatalog {
         case .pltResolver:
             let index = Int(label.symbol)
             guard resolvers.indices.contains(index),
-                let row = rows.lastFunction(before: resolvers[index].rawValue &+ 1),
+                let row = rows.lastFunction(upTo: resolvers[index].rawValue),
                 rows[row].start == resolvers[index].rawValue,
                 let resolver = names(of: rows[row]).first
             else { return nil }

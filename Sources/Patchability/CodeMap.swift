@@ -47,6 +47,9 @@ struct CodeMap: Sendable {
 
     /// The small and medium code models reach no further (psABI, "Code models").
     private static let widestSpan: UInt64 = 1 << 32
+    /// Programs have the lower half of the canonical addresses (SDM vol. 1, 3.3.7.1),
+    /// with 57 bits at most; so sums of addresses and sizes here do not overflow.
+    private static let lastAddress: UInt64 = 1 << 56
 
     init(_ image: ELFImage) throws(ELFError) {
         var regions: [CodeRegion] = []
@@ -79,6 +82,7 @@ struct CodeMap: Sendable {
                 name: image.name, part: "the executable sections",
                 rule: "they lie further apart than code can reach", value: high - low)
         }
+        try regions.requireShareOfFile(image)
         self.regions = regions
     }
 
@@ -86,10 +90,11 @@ struct CodeMap: Sendable {
         _ name: String, _ address: LinkAddress, _ bytes: ByteView, _ entrySize: UInt64,
         _ image: ELFImage
     ) throws(ELFError) -> CodeRegion {
-        guard address.advanced(by: UInt64(bytes.count)) != nil else {
+        guard let end = address.advanced(by: UInt64(bytes.count)), end.rawValue <= lastAddress
+        else {
             throw .malformed(
                 name: image.name, part: "section \(name)",
-                rule: "it passes the end of the address space", value: address.rawValue)
+                rule: "it passes the end of a program's addresses", value: address.rawValue)
         }
         return CodeRegion(
             name: name, start: address.rawValue, bytes: bytes, entrySize: entrySize)
@@ -108,6 +113,19 @@ struct CodeMap: Sendable {
 
     func region(of address: UInt64) -> CodeRegion? {
         regionIndex(of: address).map { regions[$0] }
+    }
+}
+
+extension [CodeRegion] {
+    /// Sections do not share bytes. Where they would have more than the file, a
+    /// hostile header wants our memory.
+    func requireShareOfFile(_ image: ELFImage) throws(ELFError) {
+        let total = reduce(0 as UInt64) { $0 &+ UInt64($1.bytes.count) }
+        guard total <= image.fileSize else {
+            throw .malformed(
+                name: image.name, part: "the section headers",
+                rule: "sections have more bytes than the file", value: total)
+        }
     }
 }
 

@@ -93,7 +93,7 @@ public struct FunctionCatalog: Sendable {
     /// The function whose entry is at `address`.
     public func function(at address: LinkAddress) -> FunctionRecord? {
         function(containing: address).flatMap { $0.address == address ? $0 : nil }
-            ?? rows.lastFunction(before: address.rawValue &+ 1)
+            ?? rows.lastFunction(upTo: address.rawValue)
             .flatMap { rows[$0].start == address.rawValue ? self[$0] : nil }
     }
 

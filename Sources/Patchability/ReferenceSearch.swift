@@ -98,7 +98,7 @@ struct ReferenceSearch: ~Copyable {
             else { return .unknown }
             return .instruction(start: found.start, found.shape)
         }
-        guard let before = rows.lastFunction(before: place),
+        guard let before = rows.lastFunction(upTo: place),
             walker.isPadding(from: rows[before].end, through: place)
         else { return .unknown }
         return .padding
@@ -209,7 +209,7 @@ extension [FunctionRow] {
     func function(containing address: UInt64) -> Int? {
         // An enclosing function starts before the ones that it encloses; few
         // functions enclose more than an entry or two.
-        guard let last = lastFunction(before: address + 1) else { return nil }
+        guard let last = lastFunction(upTo: address) else { return nil }
         for index in stride(from: last, through: Swift.max(0, last - 64), by: -1)
         where self[index].contains(address) {
             return index
@@ -217,13 +217,13 @@ extension [FunctionRow] {
         return nil
     }
 
-    /// The last function that starts before `address`.
-    func lastFunction(before address: UInt64) -> Int? {
+    /// The last function that starts at `address` or before it.
+    func lastFunction(upTo address: UInt64) -> Int? {
         var low = 0
         var high = count
         while low < high {
             let middle = (low + high) / 2
-            if self[middle].start < address { low = middle + 1 } else { high = middle }
+            if self[middle].start <= address { low = middle + 1 } else { high = middle }
         }
         return low > 0 ? low - 1 : nil
     }

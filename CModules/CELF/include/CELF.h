@@ -26,6 +26,14 @@ typedef struct {
     uint16_t machine;
     uint32_t version;
     uint64_t entry;
+    /// Where the tables start in the file; 0 for none. libelf takes a table of
+    /// which a part lies behind the end of the file for one without entries.
+    uint64_t section_table;
+    uint64_t segment_table;
+    /// The counts as the ELF header has them: 0 or PN_XNUM where the true ones do
+    /// not fit.
+    uint16_t claimed_sections;
+    uint16_t claimed_segments;
     /// The true counts and the true index of the section names' section.
     size_t section_count;
     size_t segment_count;
