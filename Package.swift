@@ -113,6 +113,12 @@ let package = Package(
             swiftSettings: strict),
         tests("AddressesTests", ["Addresses"]),
         tests(
+            "AuthoringTests",
+            [
+                "Addresses", "Authoring", "ELFImage", "PatchFile", "Patchability", "TestSupport",
+                system,
+            ]),
+        tests(
             "SwitchoverTests",
             [
                 "Addresses", "ELFImage", "LiveProcess", "PatchFile", "Switchover", "TestSupport",

@@ -169,7 +169,8 @@ extension AuthoringError: CustomStringConvertible {
                     ? "there is none" : candidates.map(\.text).joined(separator: ", "))
         case .unresolved(let base, let names, let missing):
             "the fix refers to \(names.map(\.text).joined(separator: ", ")), which neither '\(base)' "
-                + "nor a library that it is linked with defines"
+                + "nor a library that it is linked with defines (what is static may have been "
+                + "optimised away)"
                 + (missing.isEmpty
                     ? ""
                     : "; these libraries were not found: \(missing.joined(separator: ", ")) "
