@@ -7,26 +7,16 @@ struct ContractSearch {
     private let baseCode: BaseCode
     private let fixCode: FixCode
     private let debug: DebugInformation
-    private let callers: DirectCallers
     private let decoder: FunctionDecoder
 
     /// - Parameter debug: the debug information of the fix.
     init(
-        base: BaseObject, fix: ELFImage, debug: DebugInformation, replaced: [BaseFunction]
+        base: BaseObject, fix: ELFImage, debug: DebugInformation, decoder: FunctionDecoder
     ) throws(AuthoringError) {
-        decoder = try FunctionDecoder()
+        self.decoder = decoder
         baseCode = BaseCode(base: base)
         fixCode = try FixCode(fix)
         self.debug = debug
-        callers = try DirectCallers(
-            base: base,
-            replaced: replaced.flatMap { base.codeFunction(of: $0.record).ranges },
-            decoder: decoder)
-    }
-
-    /// Who calls `function` directly, and is not replaced itself.
-    func directCallers(of function: BaseFunction) -> [DirectCaller] {
-        callers.callers(of: function.address)
     }
 
     /// What a thunk before the replacement has to keep for those callers.

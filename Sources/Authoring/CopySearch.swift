@@ -10,16 +10,22 @@ struct CopySearch {
     private let debug: DebugInformation
     /// The code of all replaced functions, parts that stand apart included.
     private let replaced: [AddressRange<LinkAddress>]
+    private let callers: DirectCallers
 
-    init(base: BaseObject, functions: [BaseFunction]) {
+    init(base: BaseObject, functions: [BaseFunction], callers: DirectCallers) {
         self.base = base
+        self.callers = callers
         let names = Set(functions.flatMap { [$0.name] + $0.record.names.map(\.text) })
         debug = DebugInformation(of: base.debugPath, names: names.sorted())
         replaced = functions.flatMap { [$0.record.range] + base.fragments(of: $0) }
     }
 
     func copies(of function: BaseFunction) -> [RemainingCopy] {
-        let clones = base.clones(of: function).filter { !isReplaced($0.address) }.map {
+        // Compilers redirect calls to clones, and give nobody their addresses: one
+        // that only replaced code calls is not used any more.
+        let clones = base.clones(of: function).filter {
+            !isReplaced($0.address) && !callers.callers(of: $0.address).isEmpty
+        }.map {
             RemainingCopy(
                 kind: .clone, function: $0.record.displayName, address: $0.address)
         }

@@ -148,12 +148,7 @@ public struct PatchBuilder {
         var resolver = ReferenceResolver(
             base: base, libraries: libraries, picks: request.picks)
         try resolver.resolve(fix.references)
-        let contracts = try ContractSearch(
-            base: base, fix: fix.image, debug: DebugInformation(of: compilation.debugObject),
-            replaced: pairs.map(\.original))
-        let copies = CopySearch(base: base, functions: pairs.map(\.original))
-        var functions: [ReplacedFunction] = []
-        for pair in pairs { functions.append(try replaced(pair, copies, contracts)) }
+        let functions = try replacedFunctions(pairs, fix, compilation)
         let identity: BaseIdentity
         do throws(ELFError) {
             identity = try BaseIdentity(of: base.image)
@@ -169,8 +164,30 @@ public struct PatchBuilder {
             functions: functions, baseSymbols: resolver.baseSymbols, imports: resolver.imports)
     }
 
+    private mutating func replacedFunctions(
+        _ pairs: [Pair], _ fix: FixObject, _ compilation: FixCompilation
+    ) throws(AuthoringError) -> [ReplacedFunction] {
+        let originals = pairs.map(\.original)
+        let decoder = try FunctionDecoder()
+        let callers = try DirectCallers(
+            base: base,
+            replaced: originals.flatMap { base.codeFunction(of: $0.record).ranges },
+            decoder: decoder)
+        let contracts = try ContractSearch(
+            base: base, fix: fix.image, debug: DebugInformation(of: compilation.debugObject),
+            decoder: decoder)
+        let copies = CopySearch(base: base, functions: originals, callers: callers)
+        var functions: [ReplacedFunction] = []
+        for pair in pairs {
+            functions.append(
+                try replaced(
+                    pair, copies, contracts, callers.callers(of: pair.original.address)))
+        }
+        return functions
+    }
+
     private mutating func replaced(
-        _ pair: Pair, _ copies: CopySearch, _ contracts: ContractSearch
+        _ pair: Pair, _ copies: CopySearch, _ contracts: ContractSearch, _ callers: [DirectCaller]
     ) throws(AuthoringError) -> ReplacedFunction {
         let function = pair.original
         guard let site = function.record.verdict.site else {
@@ -179,7 +196,6 @@ public struct PatchBuilder {
                 function.record.verdict.refusal ?? .outsideCode(section: nil))
         }
         let remaining = try remainingCopies(of: function, copies)
-        let callers = contracts.directCallers(of: function)
         let contract: EntryContract?
         do throws(ContractObstacle) {
             contract = try contracts.contract(
