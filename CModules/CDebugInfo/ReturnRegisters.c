@@ -203,7 +203,7 @@ static bool whole_value(Dwarf_Die *type, uint32_t *set)
 
 uint32_t return_registers(Dwarf_Die *function)
 {
-    Dwarf_Die type;
+    Dwarf_Die type = {0};
     Dwarf_Attribute attribute;
     Dwarf_Word size, convention;
     uint32_t set;
@@ -211,7 +211,9 @@ uint32_t return_registers(Dwarf_Die *function)
         return 0;
     }
     if (!type_of(function, &type)) {
-        return CDEBUGINFO_UNKNOWN;
+        /* A typedef of void has no type either. */
+        return dwarf_tag(&type) == DW_TAG_typedef && !dwarf_hasattr(&type, DW_AT_type)
+            ? 0 : CDEBUGINFO_UNKNOWN;
     }
     if (whole_value(&type, &set)) {
         return set;
