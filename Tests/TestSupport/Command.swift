@@ -19,20 +19,48 @@ public struct Command: Sendable {
     public static func run(
         _ program: String, _ arguments: [String] = [], environment: [String: String] = [:]
     ) throws -> Command {
-        let output = try Capture()
-        let errors = try Capture()
+        try RunningCommand(program, arguments, environment: environment).finish()
+    }
+}
+
+/// A program that runs beside the test; it is killed when this value goes.
+public final class RunningCommand: Sendable {
+    private let child: ChildProcess
+    private let output: Capture
+    private let errors: Capture
+
+    public var pid: Int32 { child.pid }
+    public var isRunning: Bool { child.isRunning }
+
+    /// Starts it as ``Command/run(_:_:environment:)`` does.
+    public init(
+        _ program: String, _ arguments: [String] = [], environment: [String: String] = [:]
+    ) throws {
+        output = try Capture()
+        errors = try Capture()
         let nothing = unsafe open("/dev/null", O_RDONLY | O_CLOEXEC)
         defer { close(nothing) }
-        let child = try ChildProcess(
+        child = try ChildProcess(
             [program] + arguments, environment: inheritedEnvironment(with: environment),
             streams: [nothing, output.descriptor, errors.descriptor])
+    }
+
+    public func signal(_ number: Int32) { child.signal(number) }
+
+    /// What it has written to its standard error so far.
+    public func errorOutputSoFar() throws -> String {
+        String(decoding: try errors.bytes(), as: UTF8.self)
+    }
+
+    /// Waits for its end.
+    public func finish() throws -> Command {
         let exit = try child.waitForExit()
         return try Command(exit: exit, outputBytes: output.bytes(), errorBytes: errors.bytes())
     }
 }
 
 /// A file without a name, into which a command writes.
-private struct Capture: ~Copyable {
+private final class Capture: Sendable {
     let descriptor: Int32
 
     init() throws {
@@ -50,14 +78,18 @@ private struct Capture: ~Copyable {
 }
 
 extension FileDescriptor {
-    /// All bytes of the file, wherever its position is.
+    /// All bytes of the file, read without moving its position, which a child
+    /// may share.
     func contents() throws -> [UInt8] {
-        let size = try seek(offset: 0, from: .end)
-        var bytes = [UInt8](repeating: 0, count: Int(size))
-        let count = try unsafe bytes.withUnsafeMutableBytes {
-            try unsafe read(fromAbsoluteOffset: 0, into: $0)
+        var bytes: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = try unsafe piece.withUnsafeMutableBytes {
+                try unsafe read(fromAbsoluteOffset: Int64(bytes.count), into: $0)
+            }
+            if count == 0 { return bytes }
+            bytes += piece.prefix(count)
         }
-        return Array(bytes[..<count])
     }
 }
 
