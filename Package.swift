@@ -146,5 +146,10 @@ let package = Package(
         tests("ELFImageTests", ["Addresses", "ELFImage", "FuzzSupport", "TestSupport", system]),
         tests(
             "PatchabilityTests", ["Addresses", "ELFImage", "Patchability", "TestSupport", system]),
+        tests(
+            "EndToEndTests",
+            [
+                "Addresses", "ELFImage", "JSONText", "PatchFile", "TestSupport", "hotpatch", system,
+            ]),
     ]
 )

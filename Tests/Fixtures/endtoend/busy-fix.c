@@ -1,0 +1,5 @@
+// Does not stay.
+const char *linger(int how) {
+    (void)how;
+    return "new";
+}

@@ -1,0 +1,2 @@
+// What the program and the patched object have in common.
+int quote(int amount);
