@@ -8,13 +8,14 @@ PACKAGES := binutils gcc libc6-dev libcapstone-dev libdw-dev libelf-dev \
             libjansson-dev libsodium-dev pkg-config
 
 .NOTPARALLEL:
-.PHONY: help deps samples build test lint format demo bench clean
+.PHONY: help deps samples build test lint format demo bench fuzz clean
 
 help:
 	@echo 'make demo     patch a running daemon under load and back, on the screen'
 	@echo 'make test     all tests (at most 10 minutes on two cores)'
 	@echo 'make build    the tool: .build/release/hotpatch'
 	@echo 'make bench    the figures, as a table (QUICK=1: a short run)'
+	@echo 'make fuzz     fuzz the readers of ELF and patch files (SECONDS=60 each)'
 	@echo 'make lint     what .ci/run checks before the tests'
 	@echo 'make format   put the Swift sources in the form that lint wants'
 	@echo 'make samples  the sample daemon and its load generator'
@@ -56,6 +57,9 @@ bench: build samples
 	$(SWIFT) build $(RELEASE_FLAGS) --product bench
 	@.build/release/bench $(if $(QUICK),--quick)
 
+fuzz: build
+	@Tests/Fuzz/fuzz.sh $(SECONDS)
+
 clean:
-	rm -rf .build
+	rm -rf .build .build-fuzz
 	$(MAKE) --no-print-directory -s -C samples/stationd clean
