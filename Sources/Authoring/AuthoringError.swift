@@ -26,6 +26,7 @@ public enum AuthoringError: Error, Sendable {
     case pickFails(name: String, pick: Pick, candidates: [SymbolCandidate])
     case unresolved(base: String, names: [Suggestion], missingLibraries: [String])
     case definedTwice(name: String)
+    case oneFunction(names: [String], base: String)
 
     // Refusals.
     case unpatchable(function: String, base: String, Refusal)
@@ -66,6 +67,7 @@ public enum AuthoringError: Error, Sendable {
         case .pickFails: "build.pick"
         case .unresolved: "build.unresolved"
         case .definedTwice: "build.defined-twice"
+        case .oneFunction: "build.one-function"
         case .unpatchable(_, _, let refusal): "build.\(refusal.code.rawValue)"
         case .dataInBase: "build.data-in-base"
         case .threadLocal: "build.thread-local"
@@ -106,7 +108,8 @@ extension AuthoringError: CustomStringConvertible {
         case .compilerMissing, .compilerFailed, .compilerKilled, .compilerMachine, .object, .system,
             .notKept, .decoder, .patch:
             toolText
-        case .noReplacement, .ambiguous, .pickFails, .unresolved, .definedTwice: nameText
+        case .noReplacement, .ambiguous, .pickFails, .unresolved, .definedTwice, .oneFunction:
+            nameText
         case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
             .contract:
             refusalText
@@ -177,6 +180,9 @@ extension AuthoringError: CustomStringConvertible {
                         + "(--library-path names a folder)")
         case .definedTwice(let name):
             "the fix defines '\(name)' in more than one source; give one of them another name"
+        case .oneFunction(let names, let base):
+            "the fix defines \(names.map { "'\($0)'" }.joined(separator: " and ")), which are names of "
+                + "one function in '\(base)'; define one of them, and it replaces both"
         default: ""
         }
     }

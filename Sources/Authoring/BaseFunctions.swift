@@ -78,7 +78,8 @@ extension BaseObject {
     ) -> [BaseFunction] {
         var seen: Set<LinkAddress> = []
         return symbols.flatMap { symbol in
-            catalog.functions(named: symbol).map { (symbol, $0) }
+            self.symbols(named: symbol).filter { $0.type != .threadLocal && $0.isExecutable }
+                .compactMap { catalog.function(at: $0.value) }.map { (symbol, $0) }
         }.compactMap { symbol, record in
             guard fits(record.kind), seen.insert(record.address).inserted else { return nil }
             return BaseFunction(record, name: name, symbol: symbol)
@@ -103,6 +104,12 @@ extension BaseFunction {
         let own = record.names.first { $0.text == symbol ?? name } ?? record.names.first
         isLocal = own.map { $0.binding == .local } ?? true
         sourceFile = own?.sourceFile
+    }
+
+    /// The other names of the same code: aliases, and functions that the linker
+    /// found to be equal and folded to one (--icf).
+    var aliases: [String] {
+        record.names.map(\.text).filter { $0 != name && !$0.hasPrefix(name + ".") }
     }
 
     var candidate: SymbolCandidate {

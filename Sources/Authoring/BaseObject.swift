@@ -78,6 +78,14 @@ struct BaseObject {
     /// The defined symbols of that name, one for each place, in the order of addresses.
     func symbols(named name: String) -> [Entry] { entries[name] ?? [] }
 
+    /// What a source may mean by `name`: the symbols of that name, or where there
+    /// is none those that link-time optimisation has renamed.
+    func symbols(meantBy name: String) -> [Entry] {
+        let exact = symbols(named: name)
+        guard exact.isEmpty else { return exact }
+        return names(from: name + ".lto_priv.").flatMap(symbols(named:))
+    }
+
     /// What the base itself takes under that name from other objects.
     func importedSymbol(_ name: String) -> Import? { imports[name] }
 

@@ -80,6 +80,8 @@ public enum BuildWarning: Hashable, Sendable {
     /// The compiler may have told the direct callers of a local function more
     /// about it than can be seen.
     case localFunction(String)
+    /// The base has the same code under other names, which are replaced with it.
+    case aliases(function: String, others: [String])
     /// A separate debug file does not belong to the base.
     case debugFileRejected(String)
 
@@ -88,6 +90,7 @@ public enum BuildWarning: Hashable, Sendable {
         case .copiesUnknown: "copies-unknown"
         case .copiesRemain: "copies-remain"
         case .localFunction: "local-function"
+        case .aliases: "aliases"
         case .debugFileRejected: "debug-file-rejected"
         }
     }
@@ -105,6 +108,9 @@ extension BuildWarning: CustomStringConvertible {
         case .localFunction(let function):
             "'\(function)' is local to its file: its callers may rely on what the compiler saw "
                 + "of the old code (the range of its results, what it reads and writes); keep to that"
+        case .aliases(let function, let others):
+            "'\(function)' is also called \(others.map { "'\($0)'" }.joined(separator: ", ")) in the "
+                + "base: whoever calls it by that name gets the new code too"
         case .debugFileRejected(let reason):
             "a separate debug file was not used: \(reason)"
         }

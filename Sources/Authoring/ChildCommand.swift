@@ -11,17 +11,14 @@ enum ChildCommand {
     /// Runs `arguments[0]`, found in PATH where it has no slash. It reads from
     /// nowhere and tells on standard error; its standard output goes to `output`,
     /// or to standard error too where that is nil, so that it never mixes with
-    /// ours. Silent where `isQuiet`.
+    /// ours.
     static func run(
-        _ arguments: [String], output: FilePath? = nil, isQuiet: Bool = false
+        _ arguments: [String], output: FilePath? = nil
     ) throws(Errno) -> Ending {
         var actions = unsafe posix_spawn_file_actions_t()
         unsafe posix_spawn_file_actions_init(&actions)
         defer { unsafe posix_spawn_file_actions_destroy(&actions) }
         unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        if isQuiet {
-            unsafe posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
-        }
         if let output {
             unsafe posix_spawn_file_actions_addopen(
                 &actions, 1, output.string, O_WRONLY | O_CREAT | O_TRUNC, 0o600)

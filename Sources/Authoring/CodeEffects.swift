@@ -11,6 +11,10 @@ struct CodeEffects: Equatable {
         case atMost
     }
 
+    /// How many functions are followed. Beyond that the answer is the safe one of
+    /// the bound.
+    private static let longestSearch = 5_000
+
     /// Caller-saved registers that it changes.
     private(set) var changes: RegisterSet = []
     /// Vector registers of which it changes what lies above 128 bits.
@@ -26,7 +30,14 @@ struct CodeEffects: Equatable {
         // Whether a function is entered with the alignment that the first one was
         // entered with.
         var queue: [(function: CodeFunction, hasCallersAlignment: Bool)] = [(function, true)]
-        while let next = queue.popLast() {
+        while let next = queue.popLast(), !isSettled {
+            guard seen.count <= Self.longestSearch else {
+                if bound == .atMost {
+                    changeEverything()
+                    needsAlignedStack = true
+                }
+                break
+            }
             let body = FunctionBody(
                 next.function, decoder.instructions(of: next.function, in: space), space)
             add(body, bound, hasCallersAlignment: next.hasCallersAlignment)
@@ -57,6 +68,12 @@ struct CodeEffects: Equatable {
             }
             if body.usesVectorMemory { needsAlignedStack = true }
         }
+    }
+
+    /// Whether nothing that is found later can add to the answer.
+    private var isSettled: Bool {
+        changes.isSuperset(of: .callerSaved) && changesUpperHalves == .vectors
+            && needsAlignedStack
     }
 
     private mutating func changeEverything() {

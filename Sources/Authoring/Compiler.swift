@@ -78,18 +78,20 @@ struct Compiler {
                 + ["-o", object.string, source.string], on: source.string)
     }
 
-    /// Compiles `source` so that every function in it is there, used or not;
-    /// without diagnostics, and without a use beyond their names.
+    /// Compiles `source` so that every function in it is there, used or not, with
+    /// errors and without warnings. Only the names serve.
     func compileEverything(
         _ source: FilePath, to object: FilePath
     ) throws(AuthoringError) {
+        // What Clang emits it takes away again when it optimises.
         let keep =
             family == .gcc
-            ? ["-fkeep-static-functions", "-fkeep-inline-functions"] : ["-femit-all-decls"]
-        let flags = ["-w", "-O0", "-g", "-c", "-fPIC", "-fno-lto"]
+            ? ["-fkeep-static-functions", "-fkeep-inline-functions"]
+            : ["-femit-all-decls", "-O0"]
+        let flags = ["-w", "-g", "-c", "-fPIC", "-fno-lto"]
         try run(
-            [command] + userFlags + flags + keep + ["-o", object.string, source.string],
-            on: source.string, isQuiet: true)
+            [command, "-O2"] + userFlags + flags + keep + ["-o", object.string, source.string],
+            on: source.string)
     }
 
     /// Joins objects to one (`ld -r`).
@@ -102,11 +104,9 @@ struct Compiler {
                 + ["-o", object.string] + objects.map(\.string), on: object.string)
     }
 
-    private func run(
-        _ arguments: [String], on source: String, isQuiet: Bool = false
-    ) throws(AuthoringError) {
+    private func run(_ arguments: [String], on source: String) throws(AuthoringError) {
         try Self.expectSuccess(of: command, on: source) { () throws(Errno) in
-            try ChildCommand.run(arguments, isQuiet: isQuiet)
+            try ChildCommand.run(arguments)
         }
     }
 

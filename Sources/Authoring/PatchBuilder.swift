@@ -112,6 +112,11 @@ public struct PatchBuilder {
         for pair in pairs where fix.functions.count(where: { $0.name == pair.replacement }) > 1 {
             throw AuthoringError.definedTwice(name: pair.replacement)
         }
+        for (one, next) in zip(pairs, pairs.dropFirst())
+        where one.original.address == next.original.address {
+            throw AuthoringError.oneFunction(
+                names: [one.replacement, next.replacement], base: base.name)
+        }
         for definition in fix.definitions where definition.kind != .function {
             try checkData(definition)
         }
@@ -121,19 +126,18 @@ public struct PatchBuilder {
     /// replaced go on with the first. Constants of the fix may differ from those
     /// of the base; that is often the point.
     private func checkData(_ definition: FixObject.Definition) throws(AuthoringError) {
+        let variable = VariableName(symbol: definition.name)
         guard definition.kind == .data || definition.isGlobal,
-            !request.newData.contains(definition.name)
+            !request.newData.contains(variable.name)
         else { return }
-        let stem = StaticVariable.stem(of: definition.name)
-        let names = stem == definition.name ? [stem] : base.names(from: stem)
-        for name in names where StaticVariable.stem(of: name) == stem {
-            let hit = base.symbols(named: name).first {
+        for name in base.variables(like: variable) {
+            let isSame = base.symbols(named: name).contains {
                 [.object, .common, .threadLocal].contains($0.type)
                     && ($0.isWritten || definition.kind == .data)
             }
-            if hit != nil, !request.newData.contains(stem) {
+            if isSame {
                 throw AuthoringError.dataInBase(
-                    name: stem, inBase: name, base: base.name)
+                    name: variable.name, inBase: name, base: base.name)
             }
         }
     }
@@ -204,6 +208,9 @@ public struct PatchBuilder {
             throw AuthoringError.contract(
                 function: function.name, base: base.name, error)
         }
+        if !function.aliases.isEmpty {
+            warnings.append(.aliases(function: function.name, others: function.aliases))
+        }
         if function.isLocal, !callers.isEmpty { warnings.append(.localFunction(function.name)) }
         let original: [UInt8]
         do throws(ELFError) {
@@ -234,19 +241,5 @@ public struct PatchBuilder {
             return .unknown(clones: copies)
         }
         return copies.isEmpty ? .none : .accepted(copies)
-    }
-}
-
-/// Variables that are static inside a function: compilers number or qualify
-/// their names (GCC `count.0`, Clang `function.count`).
-enum StaticVariable {
-    /// The name in the source, with Clang's function before it.
-    static func stem(of symbol: String) -> String {
-        guard let dot = symbol.utf8.lastIndex(of: UInt8(ascii: ".")), dot > symbol.startIndex else {
-            return symbol
-        }
-        let suffix = symbol.utf8[symbol.utf8.index(after: dot)...]
-        let isNumber = !suffix.isEmpty && suffix.allSatisfy { (48...57).contains($0) }
-        return isNumber ? String(symbol[..<dot]) : symbol
     }
 }

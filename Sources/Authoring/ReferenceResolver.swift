@@ -54,7 +54,7 @@ struct ReferenceResolver {
 
     /// The one symbol of the base of that name; nil where there is none.
     private func baseSymbol(_ name: String) throws(AuthoringError) -> BaseObject.Entry? {
-        let entries = base.symbols(named: name)
+        let entries = base.symbols(meantBy: name)
         let chosen = try SymbolChoice.choose(
             name, among: entries.map(\.candidate), pick: picks[name], base: base.name)
         return chosen.flatMap { candidate in

@@ -80,13 +80,44 @@ extension ReplacedFunction {
         if let sourceFile { parts.append("static in \(sourceFile)") }
         if site != range.start { parts.append("site \(site)") }
         if let contract {
-            let kept = contract.preserve.map(\.rawValue).joined(separator: " ")
-            if !kept.isEmpty { parts.append("keeps \(kept)") }
+            if !contract.preserve.isEmpty { parts.append("keeps \(contract.keptNames)") }
             if contract.alignStack { parts.append("aligns the stack") }
         }
         if case .unknown = copies { parts.append("inlined copies unknown") }
         return parts.joined(separator: "; ")
     }
+}
+
+extension EntryContract {
+    /// `rcx rdx xmm0-xmm15`: the vector registers in runs, of which there are many.
+    fileprivate var keptNames: String {
+        let all = KeptRegister.allCases
+        var names: [String] = []
+        var index = 0
+        while index < all.count {
+            guard preserve.contains(all[index]) else {
+                index += 1
+                continue
+            }
+            var last = index
+            while all[index].isVector, last + 1 < all.count, all[last + 1].isVector,
+                preserve.contains(all[last + 1])
+            {
+                last += 1
+            }
+            let run = last - index > 1
+            names +=
+                run
+                ? ["\(all[index].rawValue)-\(all[last].rawValue)"]
+                : all[index...last].map(\.rawValue)
+            index = last + 1
+        }
+        return names.joined(separator: " ")
+    }
+}
+
+extension KeptRegister {
+    fileprivate var isVector: Bool { rawValue.hasPrefix("xmm") }
 }
 
 extension RemainingCopies {
