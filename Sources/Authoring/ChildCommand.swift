@@ -47,10 +47,20 @@ enum ChildCommand {
         guard failure == 0 else { throw Errno(rawValue: failure) }
     }
 
+    /// Waits for the child, and hands on to it what asks us to end: that signal is
+    /// held back from us until the temporary folder is gone.
     private static func wait(for pid: pid_t) throws(Errno) -> Ending {
         var status: Int32 = 0
-        while unsafe waitpid(pid, &status, 0) < 0 {
-            guard errno == EINTR else { throw Errno(rawValue: errno) }
+        var isTold = false
+        while true {
+            let reaped = unsafe waitpid(pid, &status, WNOHANG)
+            if reaped < 0, errno != EINTR { throw Errno(rawValue: errno) }
+            if reaped == pid { break }
+            if !isTold, SignalsHeldBack.arePending {
+                isTold = kill(pid, SIGTERM) == 0
+            }
+            // Next to what a compiler takes, this is nothing.
+            usleep(1_000)
         }
         // WIFSIGNALED and WEXITSTATUS of <sys/wait.h>, which are macros.
         let signal = status & 0x7f
@@ -117,14 +127,21 @@ struct TemporaryFolder: ~Copyable {
 }
 
 /// While this lives, SIGINT, SIGTERM, SIGHUP and SIGQUIT wait for this thread.
-/// A child still gets them, and ends.
 private struct SignalsHeldBack: ~Copyable {
+    private static let signals = [SIGINT, SIGTERM, SIGHUP, SIGQUIT]
     private let before: sigset_t
+
+    /// Whether one of them came meanwhile.
+    static var arePending: Bool {
+        var pending = sigset_t()
+        unsafe sigpending(&pending)
+        return signals.contains { unsafe sigismember(&pending, $0) == 1 }
+    }
 
     init() {
         var wanted = sigset_t()
         unsafe sigemptyset(&wanted)
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] { unsafe sigaddset(&wanted, signal) }
+        for signal in Self.signals { unsafe sigaddset(&wanted, signal) }
         var before = sigset_t()
         unsafe pthread_sigmask(SIG_BLOCK, &wanted, &before)
         self.before = before

@@ -142,26 +142,14 @@ import Testing
 
     @Test func programsForOtherMachines() throws {
         let test = try BuildCase(base: NameErrorTests.daemon)
-        var bytes = try contents(of: test.base)
+        var bytes = try test.base.bytes()
         bytes[18] = 183  // e_machine: EM_AARCH64
-        let other = try test.folder.write("", to: "other")
-        let file = try FileDescriptor.open(other, .writeOnly)
-        try file.closeAfter { _ = try file.writeAll(bytes) }
+        let other = test.folder.path.appending("other")
+        try other.write(bytes)
         let error = try #require(throws: AuthoringError.self) {
             _ = try test.build(Self.fix) { $0.base = other }
         }
         #expect("\(error)".contains("another kind of machine"), "\(error)")
-    }
-
-    private func contents(of path: FilePath) throws -> [UInt8] {
-        let file = try FileDescriptor.open(path, .readOnly)
-        return try file.closeAfter {
-            var bytes = [UInt8](repeating: 0, count: Int(try file.seek(offset: 0, from: .end)))
-            _ = try unsafe bytes.withUnsafeMutableBytes {
-                try unsafe file.read(fromAbsoluteOffset: 0, into: $0)
-            }
-            return bytes
-        }
     }
 
     @Test func compilersThatDoNotServe() throws {

@@ -54,9 +54,13 @@ import Testing
             guard case .dataInBase(let stem, _, _) = error else { continue }
             let report = try test.build(fix, compiler: compiler) { $0.newData = [stem] }
             #expect(report.added.contains { $0.name.contains(name) })
-            let remove = try Command.run("rm", [test.output.string])
-            #expect(remove.succeeded)
+            try test.output.remove()
         }
+        // The compilers of base and fix name such variables differently.
+        let other = compiler == "gcc" ? "clang" : "gcc"
+        let crossed = try test.failure(
+            "int work(int x) { static int calls; return calls += x; }", compiler: other)
+        #expect(crossed.code == "build.data-in-base", "\(crossed)")
         // A variable of the base under its symbol's name.
         let symbol = compiler == "gcc" ? "calls.0" : "work.calls"
         let report = try test.build(
@@ -94,6 +98,51 @@ import Testing
                 """)
         let error = try test.failure("int chosen(int x) { return x; }")
         #expect(error.code == "build.ifunc-resolver" && error.isRefusal, "\(error)")
+    }
+
+    @Test func namesOfOneFunction() throws {
+        let test = try BuildCase(
+            base: """
+                __attribute__((noinline)) int work(int x) { return x * x + 7; }
+                int labour(int x) __attribute__((alias("work")));
+                int main(int c, char **v) { (void)v; return work(c) + labour(c); }
+                """)
+        let report = try test.build("int labour(int x) { return x; }")
+        #expect(report.warnings.contains(.aliases(function: "labour", others: ["work"])))
+        try test.output.remove()
+        let error = try test.failure(
+            "int labour(int x) { return x; } int work(int x) { return x + 1; }")
+        #expect(error.code == "build.one-function", "\(error)")
+    }
+
+    /// Link-time optimisation renames what is local.
+    @Test func renamedLocalNamesAreFound() throws {
+        func source(_ tag: String) -> String {
+            """
+            volatile static int state = 1;
+            __attribute__((noinline, noclone)) static int parse(int x) { state += x; return state * x; }
+            int (*volatile use_\(tag))(int) = parse;
+            """
+        }
+        let test = try BuildCase(
+            sources: [
+                ("first.c", source("first")), ("second.c", source("second")),
+                (
+                    "main.c",
+                    "extern int (*volatile use_first)(int), (*volatile use_second)(int); "
+                        + "int main(int c, char **v) { (void)v; return use_first(c) + use_second(c); }"
+                ),
+            ], flags: ["-O2", "-g", "-flto", "-fno-ipa-icf"])
+        let names = try Command.run("nm", [test.base.string]).output
+        try #require(names.contains("parse.lto_priv.0"), "\(names)")
+        let error = try test.failure("int parse(int x) { return x; }")
+        guard case .ambiguous("parse", _, let candidates) = error else {
+            Issue.record("\(error)")
+            return
+        }
+        let pick = Pick.address(candidates[0].address)
+        let report = try test.build("int parse(int x) { return x; }") { $0.picks["parse"] = pick }
+        #expect(try report.function("parse").range.start == candidates[0].address)
     }
 
     // MARK: - Copies

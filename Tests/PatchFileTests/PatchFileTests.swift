@@ -48,7 +48,7 @@ import Testing
             ])
         try #require(clang.succeeded, "\(clang.errorOutput)")
         let made = try PatchFile.make(
-            object: try PatchFixture.contents(of: output), manifest: PatchFixture.manifest(),
+            object: try output.bytes(), manifest: PatchFixture.manifest(),
             name: "fix.hpatch")
         #expect(made.patch.manifest == PatchFixture.manifest())
     }

@@ -30,18 +30,7 @@ enum PatchFixture {
                 "-c", "-fPIC", "-O1", "-ffunction-sections", "-ftls-model=initial-exec",
                 "-fcf-protection=none",
             ] + flags)
-        return try contents(of: output)
-    }
-
-    static func contents(of path: FilePath) throws -> [UInt8] {
-        let file = try FileDescriptor.open(path, .readOnly)
-        return try file.closeAfter {
-            let size = try file.seek(offset: 0, from: .end)
-            try file.seek(offset: 0, from: .start)
-            var bytes = [UInt8](repeating: 0, count: Int(size))
-            let count = try unsafe bytes.withUnsafeMutableBytes { try unsafe file.read(into: $0) }
-            return Array(bytes[..<count])
-        }
+        return try output.bytes()
     }
 
     static func range(_ start: UInt64, _ count: UInt64) -> AddressRange<LinkAddress> {
