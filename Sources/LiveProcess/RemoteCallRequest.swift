@@ -154,7 +154,14 @@ struct RemoteCallRequest {
     ) throws(Errno) -> Outcome {
         let lost = Outcome.failed(.lostDuringCall(target.id, name: call.name))
         try tracee.resume(CLINUX_SYSCALL)
-        let event = tracee.wait(atMost: Self.callPatience)
+        var event = tracee.wait(atMost: Self.callPatience)
+        // Of a program that job control has stopped, seizing makes one stop and
+        // PTRACE_INTERRUPT another, before anything runs (kernel/signal.c,
+        // do_jobctl_trap). Let go, it is stopped again (__ptrace_unlink).
+        if event == .stopped {
+            try tracee.resume(CLINUX_SYSCALL)
+            event = tracee.wait(atMost: Self.callPatience)
+        }
         var registers = Registers()
         switch event {
         case .none: return lost
