@@ -6,16 +6,16 @@ import Testing
 
 /// The command line under test: the `hotpatch` that was built beside these tests.
 enum Tool {
-    private static let path = Result { try BuiltProduct.path("hotpatch").string }
+    static let location = Result { try BuiltProduct.path("hotpatch") }
 
     /// Runs it to its end.
     static func run(_ arguments: [String]) throws -> Command {
-        try Command.run(path.get(), arguments)
+        try Command.run(location.get().string, arguments)
     }
 
     /// Starts it beside the test.
     static func start(_ arguments: [String]) throws -> RunningCommand {
-        try RunningCommand(path.get(), arguments)
+        try RunningCommand(location.get().string, arguments)
     }
 
     /// Runs it, expects the exit code and texts in what it prints, and returns

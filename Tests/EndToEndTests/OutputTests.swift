@@ -1,0 +1,109 @@
+import JSONText
+import SystemPackage
+import TestSupport
+import Testing
+
+/// The three formats carry the same facts, and `check` says what `apply` does.
+@Suite struct OutputTests {
+    private func scene() throws -> (victim: Victim, patch: FilePath, target: [String]) {
+        let program = try Program.compile("life")
+        let victim = try startVictim(program)
+        let patch = try Patch.build("life-fix", for: program)
+        return (victim, patch, ["--pid", "\(victim.pid)"])
+    }
+
+    /// The single element of a list in a document.
+    private func only(_ list: String, _ document: JSONCursor) throws -> JSONCursor {
+        let elements = try document.member(list).elements()
+        return try #require(elements.count == 1 ? elements.first : nil)
+    }
+
+    @Test func checkTellsWhatApplyDoes() throws {
+        let (victim, patch, target) = try scene()
+        let before = try ProcessFacts(victim).code()
+        try Tool.expect(0, ["check", patch.string] + target, says: ["can be applied", "answer"])
+        let report = try only("targets", try Tool.json(["check", patch.string] + target))
+        #expect(try report.member("result").string() == "possible")
+        #expect(try ProcessFacts(victim).code() == before)
+        #expect(try victim.ask("ask") == "old")
+        try Tool.expect(0, ["apply", patch.string] + target)
+        try Tool.expect(0, ["check", patch.string] + target, says: ["applied already"])
+    }
+
+    @Test func reportsInEachFormat() throws {
+        let (victim, patch, target) = try scene()
+        let document = try Tool.json(["apply", patch.string] + target)
+        #expect(try document.member("schema").integer() == 1)
+        #expect(try document.member("command").string() == "apply")
+        let report = try only("targets", document)
+        #expect(try report.member("pid").integer() == Int64(victim.pid))
+        #expect(try report.member("program").string() == "life")
+        #expect(try report.member("result").string() == "applied")
+        #expect(try report.member("patch").string() == "life-fix")
+        #expect(try report.member("threads").integer() == 1)
+        #expect(try report.member("functions").elements().map { try $0.string() } == ["answer"])
+
+        let row = try #require(try Tool.tsv(["revert", "life-fix"] + target).first)
+        #expect(row["pid"] == "\(victim.pid)")
+        #expect(row["program"] == "life")
+        #expect(row["result"] == "reverted")
+        #expect(row["patch"] == "life-fix")
+        #expect(row["detail"] == "answer")
+    }
+
+    @Test func refusalsInJSON() throws {
+        let (victim, patch, target) = try scene()
+        victim.kill()
+        let report = try only("targets", try Tool.json(["apply", patch.string] + target, code: 5))
+        #expect(try report.member("result").string() == "no-such-target")
+        #expect(try report.member("code").string() == "process.none")
+        #expect(try report.member("message").string().contains("\(victim.pid)"))
+    }
+
+    @Test func statusInEachFormat() throws {
+        let (victim, patch, target) = try scene()
+        try Tool.expect(0, ["apply", patch.string] + target)
+        #expect(try victim.ask("ask") == "new")
+        let fact = try only("patches", try Tool.json(["status"] + target))
+        let row = try #require(try Tool.tsv(["status"] + target).first)
+        let table = try Tool.expect(0, ["status"] + target)
+        for key in ["program", "patch", "state", "object", "since"] {
+            let value = try fact.member(key).string()
+            #expect(row[key] == value)
+            #expect(table.contains(value))
+        }
+        #expect(row["functions"] == "answer")
+        #expect(table.contains("answer"))
+    }
+
+    @Test func aPatchShownInEachFormat() throws {
+        let program = try Program.compile("life")
+        let patch = try Patch.build(
+            "life-fix", for: program, name: "shown",
+            options: ["--description", "What it is for.", "--reference", "CVE-2024-1"])
+        let document = try Tool.json(["show", patch.string]).member("patch")
+        let values = [
+            try document.member("name").string(), try document.member("description").string(),
+        ]
+        #expect(values == ["shown", "What it is for."])
+        let table = try Tool.expect(0, ["show", patch.string])
+        let tsv = try Tool.tsv(["show", patch.string])
+        for value in values + ["CVE-2024-1", "answer", "life"] {
+            #expect(table.contains(value))
+            #expect(tsv.contains { $0.values.contains { $0.contains(value) } })
+        }
+    }
+
+    @Test func functionsListedInEachFormat() throws {
+        let program = try Program.compile("life")
+        let rows = try Tool.tsv(["list-symbols", program.string, "answer"])
+        let row = try #require(rows.count == 1 ? rows.first : nil)
+        let table = try Tool.expect(0, ["list-symbols", program.string, "answer"])
+        let function = try only(
+            "functions", try Tool.json(["list-symbols", program.string, "answer"]))
+        let address = try function.member("address").string()
+        #expect(row.values.contains(address))
+        #expect(table.contains(address))
+        #expect(table.contains("answer"))
+    }
+}

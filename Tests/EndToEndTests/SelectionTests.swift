@@ -1,0 +1,68 @@
+import JSONText
+import SystemPackage
+import TestSupport
+import Testing
+
+/// Which processes a command is for: `--pid`, `--exe` and `--all`. These tests
+/// have builds of their own, since `--all` means every process with the base.
+@Suite struct SelectionTests {
+    /// Two processes of a build that nothing else in the test run has.
+    private struct Scene {
+        let program: FilePath
+        let patch: FilePath
+        let victims: [Victim]
+
+        init(name: String, buildID: String) throws {
+            program = try Program.compile("life", flags: ["-Wl,--build-id=0x\(buildID)"])
+            patch = try Patch.build("life-fix", for: program, name: name)
+            victims = [try startVictim(program), try startVictim(program)]
+        }
+
+        func answers() throws -> [String] { try victims.map { try $0.ask("ask") } }
+        var pids: Set<String> { Set(victims.map { "\($0.pid)" }) }
+    }
+
+    @Test func byProgram() throws {
+        let scene = try Scene(name: "by-program", buildID: "e2e0000000000001")
+        let target = ["--exe", scene.program.string]
+        try Tool.expect(0, ["check", scene.patch.string] + target, says: ["can be applied"])
+        #expect(try scene.answers() == ["old", "old"])
+        try Tool.expect(0, ["apply", scene.patch.string] + target, says: ["applied 'by-program'"])
+        #expect(try scene.answers() == ["new", "new"])
+        let rows = try Tool.tsv(["status"] + target)
+        #expect(Set(rows.compactMap { $0["pid"] }) == scene.pids)
+        try Tool.expect(0, ["revert", "by-program"] + target)
+        #expect(try scene.answers() == ["old", "old"])
+    }
+
+    @Test func byBase() throws {
+        let scene = try Scene(name: "by-base", buildID: "e2e0000000000002")
+        let reports = try Tool.json(["apply", scene.patch.string, "--all"])
+            .member("targets").elements()
+        let pids = try reports.map { "\(try $0.member("pid").integer())" }
+        #expect(Set(pids) == scene.pids && pids.count == 2)
+        #expect(try scene.answers() == ["new", "new"])
+        let survey = try Tool.tsv(["status"]).filter { $0["patch"] == "by-base" }
+        #expect(Set(survey.compactMap { $0["pid"] }) == scene.pids)
+        try Tool.expect(0, ["revert", "by-base", "--all"])
+        #expect(try scene.answers() == ["old", "old"])
+    }
+
+    @Test func severalProcessIDs() throws {
+        let scene = try Scene(name: "by-pid", buildID: "e2e0000000000003")
+        try Tool.expect(0, ["apply", scene.patch.string, "--pid"] + scene.pids.sorted())
+        #expect(try scene.answers() == ["new", "new"])
+    }
+
+    @Test func aProgramThatNobodyRuns() throws {
+        let program = try Program.compile("life", flags: ["-Wl,--build-id=0xe2e0000000000004"])
+        let patch = try Patch.build("life-fix", for: program)
+        // 6 where there are processes that even this user may not look at: one of
+        // them might be what is asked for.
+        for target in [["--exe", program.string], ["--all"]] {
+            let result = try Tool.run(["apply", patch.string] + target)
+            #expect([5, 6].contains(result.code))
+            #expect(result.errorOutput.contains("no process") || result.code == 6)
+        }
+    }
+}

@@ -1,0 +1,4 @@
+// Another answer.
+const char *answer(void) {
+    return "new";
+}
