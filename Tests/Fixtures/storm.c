@@ -49,7 +49,8 @@ int main(int count, char **arguments) {
     }
     puts("ready");
     fflush(stdout);
-    while (getchar() != EOF) {
+    char question[64];
+    while (fgets(question, sizeof question, stdin) != NULL) {
         printf("%ld\n", births);
         fflush(stdout);
     }
