@@ -111,6 +111,11 @@ int clinux_reap(int tid) {
     return (int)outcome(waitid(P_PID, (id_t)tid, &info, flags));
 }
 
+int clinux_reap_sibling(int tid) {
+    siginfo_t info = {0};
+    return (int)outcome(waitid(P_PID, (id_t)tid, &info, WEXITED | WNOHANG | __WALL));
+}
+
 long clinux_read_memory(int pid, uint64_t address, void *bytes, size_t count) {
     struct iovec local = {bytes, count};
     struct iovec remote = {(void *)address, count};

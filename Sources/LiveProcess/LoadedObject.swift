@@ -118,17 +118,17 @@ extension TargetProcess {
             throw .fileUnavailable(id, path: object.path, reason: "nothing of it is mapped")
         }
         // Both of these lead to the mapped file itself, whatever its name leads to.
-        if object.isProgram, let file = openIfSame("exe", as: region) { return file }
+        if object.isProgram, let file = openIfSame("exe", in: memberFolder, region) { return file }
         let start = String(region.range.start.rawValue, radix: 16)
         let end = String(region.range.end.rawValue, radix: 16)
-        if let file = openIfSame("map_files/\(start)-\(end)", as: region) { return file }
+        if let file = openIfSame("map_files/\(start)-\(end)", in: folder, region) { return file }
         // The former needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE: else by name.
         if object.isDeleted {
             throw .fileUnavailable(
                 id, path: object.path,
                 reason: "it was removed or replaced, and only root can open it now")
         }
-        guard let file = openIfSame("root" + object.path, as: region) else {
+        guard let file = openIfSame("root" + object.path, in: memberFolder, region) else {
             throw .fileUnavailable(
                 id, path: object.path, reason: "that name does not lead to the mapped file")
         }
@@ -143,7 +143,9 @@ extension TargetProcess {
     /// Opens a file below /proc/PID. nil where it is not there, or not the one
     /// of the mapping. By inode only: on overlay file systems stat(2) and the
     /// mapping name different devices.
-    private func openIfSame(_ name: String, as region: MemoryRegion) -> Descriptor? {
+    private func openIfSame(
+        _ name: String, in folder: Descriptor, _ region: MemoryRegion
+    ) -> Descriptor? {
         do throws(Errno) {
             let file = try Descriptor.open(name, in: folder.rawValue)
             return try file.identity().inode == region.inode ? file : nil

@@ -21,7 +21,7 @@ public struct ProcessSearch: Sendable {
             if isDeleted { return name == canonical }
             guard let wanted else { return false }
             do throws(Errno) {
-                let program = try Descriptor.open("exe", in: process.folder.rawValue)
+                let program = try Descriptor.open("exe", in: process.memberFolder.rawValue)
                 return try program.identity() == wanted
             } catch {
                 throw process.failure(error, "open the program of")

@@ -33,7 +33,10 @@ struct RemoteCallRequest {
             try checkSeccomp(of: thread, in: target)
             let outcome: Outcome
             do throws(Errno) {
-                outcome = try TracerThread.run { attempt(Tracee(id: thread.rawValue), in: target) }
+                // Only one thread is traced: there is nothing to watch over.
+                outcome = try TracerThread.run(SeizeWatch(target)) {
+                    attempt(Tracee(id: thread.rawValue), in: target)
+                }
             } catch {
                 throw .system(target.id, action: "start a tracing thread", error)
             }

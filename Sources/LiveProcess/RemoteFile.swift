@@ -12,7 +12,7 @@ extension TargetProcess {
     ) throws(LiveProcessError) {
         do throws(Errno) {
             let opened = try Descriptor.open(
-                "fd/\(file.rawValue)", in: folder.rawValue, O_RDWR)
+                "fd/\(file.rawValue)", in: memberFolder.rawValue, O_RDWR)
             try opened.writeAll(bytes)
             // F_ADD_SEALS; F_SEAL_SEAL, SHRINK, GROW and WRITE (fcntl(2)).
             guard fcntl(opened.rawValue, 1033, 1 | 2 | 4 | 8) == 0 else {

@@ -7,6 +7,7 @@ import SystemPackage
 struct StopSession: ~Copyable {
     private let target: TargetProcess
     private let options: StopOptions
+    private let watch: SeizeWatch
     private var tasks: TaskList
     private var sharers: MemorySharers
     private var report = StopReport()
@@ -27,17 +28,21 @@ struct StopSession: ~Copyable {
     private var asked: [ThreadID] = []
 
     /// Looks at all threads, without touching them.
-    init(_ target: TargetProcess, _ options: StopOptions) throws(LiveProcessError) {
+    init(
+        _ target: TargetProcess, _ options: StopOptions, _ watch: SeizeWatch
+    ) throws(LiveProcessError) {
         self.target = target
         self.options = options
+        self.watch = watch
         do throws(Errno) {
             var tasks = try TaskList(of: target)
             var member: ThreadID?
             for thread in try tasks.read() {
                 switch tasks.state(of: thread) {
                 case .none: continue
-                case .dead where thread.rawValue == target.id.rawValue: firstThreadIsDead = true
-                case .dead: continue
+                case .dead:
+                    if thread.rawValue == target.id.rawValue { firstThreadIsDead = true }
+                    continue
                 case .running: runners.append(thread)
                 case .uninterruptible:
                     // Without a try it is known that it would not stop.
@@ -118,22 +123,27 @@ extension StopSession {
             throw target.failure(error, "compare the memory of")
         }
         if let sharer { throw .cannotStopNow(target.id, .memoryShared(with: sharer)) }
-        guard target.programIsUnchanged else { throw .programChanged(target.id) }
+        try target.requireSameProgram()
         return true
     }
 
     /// Seizes a thread and tells it to stop, in one go: a thread that is seized and
     /// not attended to would hang at its next signal.
-    private mutating func ask(_ thread: ThreadID) throws(LiveProcessError) {
+    private mutating func ask(
+        _ thread: ThreadID, isRepeated: Bool = false
+    ) throws(LiveProcessError) {
         let tracee = Tracee(id: thread.rawValue)
         do throws(Errno) {
-            try tracee.seize()
+            try watch.during { () throws(Errno) in try tracee.seize() }
             try tracee.interrupt()
         } catch {
             // Threads end all the time; whether the process has is found later.
-            let failure = target.seizeFailure(thread, error)
-            if case .ended = failure { return noteEnd(of: thread) }
-            throw failure
+            switch target.seizeFailure(thread, error) {
+            case .ended: return noteEnd(of: thread)
+            // One that ended in an execve may have a successor of its number.
+            case .notPermitted where !isRepeated: return try ask(thread, isRepeated: true)
+            case let failure: throw failure
+            }
         }
         asked.append(thread)
     }

@@ -100,9 +100,10 @@ extension TargetProcess {
     ) throws(LiveProcessError) -> StopOutcome<R> {
         let outcome: Result<StopOutcome<R>, LiveProcessError>
         do throws(Errno) {
-            outcome = try TracerThread.run {
+            let watch = SeizeWatch(self)
+            outcome = try TracerThread.run(watch) {
                 do throws(LiveProcessError) {
-                    var session = try StopSession(self, options)
+                    var session = try StopSession(self, options, watch)
                     return .success(try session.run(judge, body))
                 } catch {
                     return .failure(error)

@@ -19,7 +19,7 @@ extension TargetProcess {
         var failure: Errno?
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             guard let base = buffer.baseAddress, count > 0 else { return }
-            let result = unsafe clinux_read_memory(id.rawValue, address.rawValue, base, count)
+            let result = unsafe clinux_read_memory(member.rawValue, address.rawValue, base, count)
             if result < 0 { failure = Errno(rawValue: Int32(-result)) }
             filled = max(0, Int(result))
         }
@@ -42,7 +42,7 @@ extension TargetProcess {
             throw .unreadable(id, range: range, error)
         }
         guard isAlive else { throw .ended(id) }
-        guard programIsUnchanged else { throw .programChanged(id) }
+        try requireSameProgram()
         throw .unreadable(id, range: range, failure ?? .badAddress)
     }
 
@@ -61,7 +61,7 @@ extension TargetProcess {
         let wanted = max(0, min(count, words.count))
         let result = unsafe words.withUnsafeMutableBytes { buffer in
             guard let base = buffer.baseAddress, wanted > 0 else { return 0 }
-            return unsafe clinux_read_memory(id.rawValue, address.rawValue, base, wanted * 8)
+            return unsafe clinux_read_memory(member.rawValue, address.rawValue, base, wanted * 8)
         }
         return max(0, Int(result)) / 8
     }
@@ -92,7 +92,7 @@ extension TargetProcess {
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Int(total)) { buffer, filled in
             guard let base = buffer.baseAddress, total > 0 else { return }
             let result = unsafe clinux_read_ranges(
-                id.rawValue, vector, UInt(vector.count), base, Int(total))
+                member.rawValue, vector, UInt(vector.count), base, Int(total))
             filled = max(0, Int(result))
         }
         var position = 0

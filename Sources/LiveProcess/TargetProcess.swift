@@ -16,6 +16,11 @@ public final class TargetProcess: Sendable {
 
     /// /proc/PID.
     let folder: Descriptor
+    /// A thread that had not ended when the process was found, mostly the first:
+    /// what shares the life of the process's memory is asked of it.
+    let member: ThreadID
+    /// /proc/PID/task/MEMBER.
+    let memberFolder: Descriptor
     /// /proc/PID/mem, or why it cannot be opened.
     private let memoryFile: Result<Descriptor, Errno>
     /// /proc/PID/auxv as it was: differs after an execve.
@@ -39,22 +44,46 @@ public final class TargetProcess: Sendable {
         guard let stat else {
             throw .malformed(id, place: "/proc/\(id)/stat", rule: "not in the known form", value: 0)
         }
-        if stat.state == .dead { throw .zombie(id) }
+        if stat.isZombieProcess { throw .zombie(id) }
         if stat.isKernelThread { throw .kernelThread(id, name: stat.name) }
-        return TargetProcess(id, stat, folder)
+        guard let (member, memberFolder) = findMember(of: folder) else { throw .ended(id) }
+        return TargetProcess(id, stat, folder, member, memberFolder)
     }
 
-    private init(_ id: ProcessID, _ stat: TaskStat, _ folder: Descriptor) {
+    private static func findMember(of process: Descriptor) -> (ThreadID, Descriptor)? {
+        do throws(Errno) {
+            var tasks = try TaskList(in: process)
+            for thread in try tasks.read() {
+                guard let state = tasks.state(of: thread), state != .dead else { continue }
+                return (
+                    thread,
+                    try Descriptor.open(
+                        "task/\(thread)", in: process.rawValue, O_RDONLY | O_DIRECTORY)
+                )
+            }
+        } catch {
+            // It has just ended.
+            return nil
+        }
+        return nil
+    }
+
+    private init(
+        _ id: ProcessID, _ stat: TaskStat, _ folder: Descriptor, _ member: ThreadID,
+        _ memberFolder: Descriptor
+    ) {
         self.id = id
         self.folder = folder
+        self.member = member
+        self.memberFolder = memberFolder
         startTime = stat.startTime
         name = stat.name
         do throws(Errno) {
-            memoryFile = .success(try Descriptor.open("mem", in: folder.rawValue, O_RDWR))
+            memoryFile = .success(try Descriptor.open("mem", in: memberFolder.rawValue, O_RDWR))
         } catch {
             memoryFile = .failure(error)
         }
-        auxiliaryBytes = (try? Self.contents("auxv", of: folder)) ?? []
+        auxiliaryBytes = (try? Self.contents("auxv", of: memberFolder)) ?? []
     }
 
     // MARK: Files of /proc/PID
@@ -65,6 +94,27 @@ public final class TargetProcess: Sendable {
 
     /// All of one file below /proc/PID.
     func contents(_ file: String) throws(LiveProcessError) -> [UInt8] {
+        try contents(file, in: folder)
+    }
+
+    /// The same, of what belongs to the memory, which a dead first thread has no
+    /// more: below /proc/PID/task/MEMBER.
+    func memberContents(_ file: String) throws(LiveProcessError) -> [UInt8] {
+        do throws(LiveProcessError) {
+            return try contents(file, in: memberFolder)
+        } catch {
+            // Its first thread had ended already, and this one ends when another
+            // thread calls execve; or it just ended, and the caller looks again.
+            guard member.rawValue != id.rawValue, isAlive, name(of: member) == nil else {
+                throw error
+            }
+            throw .programChanged(id)
+        }
+    }
+
+    private func contents(
+        _ file: String, in folder: Descriptor
+    ) throws(LiveProcessError) -> [UInt8] {
         do {
             return try Self.contents(file, of: folder)
         } catch {
@@ -90,12 +140,12 @@ public final class TargetProcess: Sendable {
         guard let text = try? Self.contents("stat", of: folder),
             let stat = TaskStat(parsing: text)
         else { return false }
-        return stat.state != .dead && stat.startTime == startTime
+        return !stat.isZombieProcess && stat.startTime == startTime
     }
 
     /// What the process is and does at this moment.
     public func facts() throws(LiveProcessError) -> ProcessFacts {
-        guard let facts = ProcessFacts(parsing: try contents("status")) else {
+        guard let facts = ProcessFacts(parsing: try memberContents("status")) else {
             throw .malformed(
                 id, place: "/proc/\(id)/status", rule: "not in the known form", value: 0)
         }
@@ -104,7 +154,7 @@ public final class TargetProcess: Sendable {
 
     /// The mappings at this moment.
     public func memoryMap() throws(LiveProcessError) -> MemoryMap {
-        guard let map = MemoryMap(parsing: try contents("maps")) else {
+        guard let map = MemoryMap(parsing: try memberContents("maps")) else {
             throw .malformed(id, place: "/proc/\(id)/maps", rule: "not in the known form", value: 0)
         }
         return map
@@ -147,7 +197,7 @@ public final class TargetProcess: Sendable {
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, filled in
             let count = unsafe buffer.withMemoryRebound(to: CChar.self) { text in
                 guard let base = text.baseAddress else { return 0 }
-                return unsafe readlinkat(folder.rawValue, file, base, text.count)
+                return unsafe readlinkat(memberFolder.rawValue, file, base, text.count)
             }
             if count < 0 { failure = Errno(rawValue: errno) }
             filled = max(0, count)
@@ -160,7 +210,7 @@ public final class TargetProcess: Sendable {
     public func requireSupportedProgram() throws(LiveProcessError) {
         let header: [UInt8]
         do {
-            header = try Descriptor.open("exe", in: folder.rawValue).read(at: 0, count: 20)
+            header = try Descriptor.open("exe", in: memberFolder.rawValue).read(at: 0, count: 20)
         } catch {
             throw failure(error, "read the program of")
         }
@@ -175,7 +225,7 @@ public final class TargetProcess: Sendable {
 
     /// The auxiliary vector that the kernel gave the program, by type (AT_*).
     public func auxiliaryVector() throws(LiveProcessError) -> [UInt64: UInt64] {
-        let bytes = try contents("auxv")
+        let bytes = try memberContents("auxv")
         var entries: [UInt64: UInt64] = [:]
         for offset in stride(from: 0, through: bytes.count - 16, by: 16) {
             let type = littleEndian(bytes, offset)
@@ -186,13 +236,17 @@ public final class TargetProcess: Sendable {
         return entries
     }
 
-    /// The program is still the one that ran when this value was made. Cheap
-    /// enough for the moment in which all threads stand still.
+    /// Checks that the program is still the one that ran when this value was made.
+    /// Cheap enough for the moment in which all threads stand still. Throws
+    /// `programChanged` or `ended`.
     ///
     /// The kernel gives each program its own auxiliary vector: random addresses,
-    /// and where the program's own are not random, its entry and headers.
-    var programIsUnchanged: Bool {
-        (try? Self.contents("auxv", of: folder)) == auxiliaryBytes
+    /// and where the program's own are not random, its entry and headers. A
+    /// process that is about to end has none any more.
+    func requireSameProgram() throws(LiveProcessError) {
+        let bytes = try memberContents("auxv")
+        if bytes == auxiliaryBytes { return }
+        throw bytes.isEmpty ? .ended(id) : .programChanged(id)
     }
 
     // MARK: Memory

@@ -5,8 +5,14 @@ struct TaskStat {
     let name: String
     let state: TaskState
     let flags: UInt64
+    /// Of the whole process; a dead first thread counts until the last has ended.
+    let threadCount: UInt64
     /// Clock ticks after boot.
     let startTime: UInt64
+
+    /// Nothing of the process runs any more, though its parent has not noticed. A
+    /// first thread may end before the others.
+    var isZombieProcess: Bool { state == .dead && threadCount <= 1 }
 
     /// PF_KTHREAD (include/linux/sched.h).
     var isKernelThread: Bool { flags & 0x0020_0000 != 0 }
@@ -18,13 +24,16 @@ struct TaskStat {
         else { return nil }
         name = String(decoding: text[(open + 1)..<close], as: UTF8.self)
         let fields = text[(close + 1)...].split(separator: UInt8(ascii: " "))
-        // Behind the name: field 3 is the state, 9 the flags, 22 the start.
+        // Behind the name: field 3 is the state, 9 the flags, 20 the number of
+        // threads, 22 the start.
         guard fields.count >= 20, let letter = fields[0].first,
             let flags = UInt64(String(decoding: fields[6], as: UTF8.self)),
+            let count = UInt64(String(decoding: fields[17], as: UTF8.self)),
             let start = UInt64(String(decoding: fields[19], as: UTF8.self))
         else { return nil }
         state = TaskState(letter: letter)
         self.flags = flags
+        threadCount = count
         startTime = start
     }
 }

@@ -46,8 +46,11 @@ struct NumberedFolder: ~Copyable {
 struct TaskList: ~Copyable {
     private var tasks: NumberedFolder
 
-    init(of target: TargetProcess) throws(Errno) {
-        tasks = try NumberedFolder(opening: "task", in: target.folder.rawValue)
+    init(of target: TargetProcess) throws(Errno) { try self.init(in: target.folder) }
+
+    /// - Parameter process: the open folder /proc/PID.
+    init(in process: Descriptor) throws(Errno) {
+        tasks = try NumberedFolder(opening: "task", in: process.rawValue)
     }
 
     /// All threads at this moment. A list during which threads start or end may

@@ -1,7 +1,9 @@
 // One thread in each kind of blocking call, for ever. Whatever one of them
 // returns is counted: nothing ever happens here, so every return is a mistake.
-// Answers each line of input with "NAME:ERRNO ..." of the calls that returned,
-// or "none".
+//   blockers [NAME [alone]]
+// Prints "ready", and answers each line of input with "NAME:ERRNO*COUNT ..." of
+// the calls that returned, or "none". With a name, only that call is made; with
+// "alone", by the only thread of another process, told as "ready PID".
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,6 +26,7 @@
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -199,12 +202,10 @@ static long call_signalfd(void) {
 }
 static long call_inotify(void) { return read(inotify_init(), scratch, sizeof scratch); }
 
-#define CALL(name) {#name, call_##name, 0, 0}
-static struct {
+#define CALL(name) {#name, call_##name}
+static const struct {
     const char *name;
     long (*enter)(void);
-    atomic_int returns;
-    atomic_int error;
 } calls[] = {
     CALL(epoll_wait), CALL(epoll_finite), CALL(epoll_pwait), CALL(epoll_pwait2),
     CALL(sigtimedwait), CALL(sigwaitinfo), CALL(semop), CALL(semtimedop), CALL(io_getevents),
@@ -216,21 +217,35 @@ static struct {
     CALL(timerfd), CALL(signalfd), CALL(inotify),
 };
 enum { call_count = sizeof calls / sizeof *calls };
-static atomic_int entered;
+static struct {
+    atomic_int entered;
+    struct {
+        atomic_int returns, error;
+    } of[call_count];
+} *counts;
 
 static void *block(void *which) {
     long index = (long)which;
     for (;;) {
-        entered++;
+        counts->entered++;
         long result = calls[index].enter();
-        calls[index].error = result < 0 ? errno : 0;
-        calls[index].returns++;
+        counts->of[index].error = result < 0 ? errno : 0;
+        counts->of[index].returns++;
     }
     return NULL;
 }
 
-int main(int count, char **arguments) {
-    const char *only = count > 1 ? arguments[1] : NULL;
+// Whether this process is to make the calls; the other one answers.
+static pid_t leave_alone(void) {
+    pid_t self = getpid(), other = fork();
+    if (other == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != self) _exit(1);
+    }
+    return other;
+}
+
+static void make_objects(void) {
     sigset_t set = unused_signal();
     sigprocmask(SIG_BLOCK, &set, NULL);
     queue_id = msgget(IPC_PRIVATE, 0600);
@@ -247,26 +262,48 @@ int main(int count, char **arguments) {
     locked_file = memfd_create("lock", 0);
     flock(locked_file, LOCK_EX);
     syscall(SYS_io_setup, 4, &aio);
-    int started = 0;
-    for (long i = 0; i < call_count; i++) {
-        if (only && strcmp(only, calls[i].name) != 0) continue;
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, block, (void *)i)) return 1;
-        started++;
-    }
-    while (entered < started) usleep(1000);
-    puts("ready");
-    fflush(stdout);
+}
+
+static int report(void) {
     char line[64];
     while (fgets(line, sizeof line, stdin)) {
         int any = 0;
         for (int i = 0; i < call_count; i++) {
-            if (calls[i].returns == 0) continue;
-            printf("%s:%d*%d ", calls[i].name, calls[i].error, calls[i].returns);
+            if (counts->of[i].returns == 0) continue;
+            printf("%s:%d*%d ", calls[i].name, counts->of[i].error, counts->of[i].returns);
             any = 1;
         }
         puts(any ? "" : "none");
         fflush(stdout);
     }
     return 0;
+}
+
+int main(int count, char **arguments) {
+    const char *only = count > 1 ? arguments[1] : NULL;
+    counts = mmap(
+        NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (count > 2) {
+        pid_t other = leave_alone();
+        if (other) {
+            while (counts->entered < 1) usleep(1000);
+            printf("ready %d\n", other);
+            fflush(stdout);
+            return report();
+        }
+    }
+    make_objects();
+    int started = 0;
+    for (long i = 0; i < call_count; i++) {
+        if (only && strcmp(only, calls[i].name) != 0) continue;
+        if (count > 2) block((void *)i);
+        started++;
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, block, (void *)i)) return 1;
+    }
+    if (started == 0) return 2;
+    while (counts->entered < started) usleep(1000);
+    puts("ready");
+    fflush(stdout);
+    return report();
 }

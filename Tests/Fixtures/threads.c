@@ -1,13 +1,14 @@
 // Starts as many threads as its first argument says, which sleep until the end,
 // prints "ready", and ends when its input does.
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static void *sleep_on(void *unused) {
-    (void)unused;
     for (;;) pause();
+    return unused;
 }
 
 int main(int count, char **arguments) {

@@ -17,7 +17,11 @@ else {
 func round(_ target: TargetProcess) throws(LiveProcessError) {
     guard arguments[1] == "calls" else {
         do throws(LiveProcessError) {
-            _ = try target.withAllThreadsStopped { _ in () }
+            let outcome = try target.withAllThreadsStopped { _ in () }
+            if case .done(_, let report) = outcome, arguments[1] == "once" {
+                print(
+                    "runners", report.runnersStopped / 1000, "all", report.allStopped / 1000, "µs")
+            }
         } catch .cannotStopNow {
             return
         }

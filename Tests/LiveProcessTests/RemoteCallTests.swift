@@ -39,9 +39,7 @@ import Testing
         "recv_timeout", "sigtimedwait", "semop", "wait4", "flock", "io_getevents", "sigsuspend",
     ])
     func aBlockedThreadCallsAndBlocksOn(_ call: String) throws {
-        // The first thread, which waits for input, ranks behind a restartable call
-        // and before one that a stop interrupts: both kinds of thread make calls.
-        let target = try StartedTarget("blockers", [call])
+        let target = try StartedTarget("blockers", [call, "alone"])
         let before = try stubArea(target.process)
         for _ in 0..<20 { try mapAndUnmap(target.process) }
         #expect(try stubArea(target.process) == before)
@@ -106,8 +104,9 @@ import Testing
     // MARK: Killed at any moment
 
     @Test(arguments: [
-        ("spinners", ["0", "2", "0"]), ("blockers", ["futex"]), ("blockers", ["nanosleep"]),
-        ("blockers", ["poll"]), ("blockers", ["epoll_wait"]), ("blockers", ["wait4"]),
+        ("spinners", ["0", "2", "0"]), ("blockers", ["futex", "alone"]),
+        ("blockers", ["nanosleep", "alone"]), ("blockers", ["poll", "alone"]),
+        ("blockers", ["epoll_wait", "alone"]), ("blockers", ["accept", "alone"]),
     ])
     func aKilledToolHarmsNothing(_ fixture: String, _ arguments: [String]) throws {
         let target = try StartedTarget(fixture, arguments)
@@ -115,7 +114,7 @@ import Testing
         let tool = try BuiltProduct.path("live-process-exerciser")
         var random = SystemRandomNumberGenerator()
         for _ in 0..<40 {
-            let helper = try Victim(tool, ["calls", "\(target.victim.pid)"])
+            let helper = try Victim(tool, ["calls", "\(target.process.id)"])
             #expect(try helper.readLine() == ".")
             // Somewhere in the next rounds, each of which takes less than 2 ms.
             usleep(UInt32.random(in: 0..<3000, using: &random))
@@ -124,7 +123,10 @@ import Testing
                 try target.expectProgress("rounds", beyond: try target.number("rounds"))
                 #expect(try target.number("wrong") == 0)
             } else {
-                #expect(try target.victim.ask("report") == "none")
+                // Killed between a thread's stop and what hides it, the tool leaves
+                // what any stop leaves: EINTR of the calls that a stop interrupts.
+                let report = try target.victim.ask("report")
+                #expect(report == "none" || report.hasPrefix("epoll_wait:\(EINTR)*"))
             }
         }
         let (_, kept) = try target.process.clearAbandonedStubs()

@@ -14,7 +14,12 @@ struct StartedTarget {
             fixture, flags: ["-O2", "-g", "-pthread", "-Wall", "-Werror"] + flags)
         victim = try Victim(program, arguments)
         greeting = try victim.readLine(startingWith: "ready")
-        process = try TargetProcess.find(ProcessID(rawValue: victim.pid))
+        // Some speak for another process, whose number they tell.
+        let number = Int32(greeting.dropFirst()).map(ProcessID.init(rawValue:))
+        process = try TargetProcess.find(
+            arguments.last == "alone"
+                ? number ?? ProcessID(rawValue: 0)
+                : ProcessID(rawValue: victim.pid))
     }
 
     /// The number with which the victim answers.

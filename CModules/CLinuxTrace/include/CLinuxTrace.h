@@ -66,6 +66,8 @@ struct clinux_wait {
 int clinux_look(int tid, struct clinux_wait *_Nonnull result);
 /// Takes note of the end of `tid`, which has been seen to have ended.
 int clinux_reap(int tid);
+/// The same for a tracee of any thread of this process.
+int clinux_reap_sibling(int tid);
 
 /// process_vm_readv(2) of one range. Returns the number of bytes read, which is
 /// less than asked for where what follows cannot be read.
