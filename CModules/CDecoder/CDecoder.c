@@ -170,6 +170,9 @@ static void complete_registers(cdecoder_instruction *to, const cs_detail *detail
         to->writes |= bit(CDECODER_RAX) | bit(CDECODER_FLAGS);
         to->writes |= bit(to->operands[0].reg);
         break;
+    case X86_INS_XADD:
+        to->writes |= bit(CDECODER_FLAGS);
+        break;
     case X86_INS_ENTER:
         to->reads |= bit(CDECODER_RSP) | bit(CDECODER_RBP);
         to->writes |= bit(CDECODER_RSP) | bit(CDECODER_RBP);
