@@ -104,13 +104,6 @@ let package = Package(
             name: "bench", dependencies: [arguments], path: "Benchmarks", exclude: ["victims"],
             swiftSettings: strict),
 
-        // Broken inputs for the parsers: some in the tests, many by `make fuzz`.
-        .target(
-            name: "FuzzSupport", dependencies: ["Addresses", "ELFImage", "Patchability", system],
-            path: "Tests/Fuzz/Support", swiftSettings: strict),
-        .executableTarget(
-            name: "fuzz-elf", dependencies: ["FuzzSupport"], path: "Tests/Fuzz/ELF",
-            swiftSettings: strict),
         tests("AddressesTests", ["Addresses"]),
         tests(
             "AuthoringTests",
@@ -143,7 +136,8 @@ let package = Package(
                 "Addresses", "ELFImage", "LiveProcess", "TestSupport", "live-process-exerciser",
                 system,
             ]),
-        tests("ELFImageTests", ["Addresses", "ELFImage", "FuzzSupport", "TestSupport", system]),
+        tests(
+            "ELFImageTests", ["Addresses", "ELFImage", "Patchability", "TestSupport", system]),
         tests(
             "PatchabilityTests", ["Addresses", "ELFImage", "Patchability", "TestSupport", system]),
         tests(

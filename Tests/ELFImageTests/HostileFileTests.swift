@@ -1,5 +1,4 @@
 import Addresses
-import FuzzSupport
 import Glibc
 import SystemPackage
 import TestSupport

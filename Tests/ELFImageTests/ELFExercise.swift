@@ -4,10 +4,10 @@ import Patchability
 
 /// Asks an ELF object for everything that can be asked of it. It may refuse; it
 /// may not trap.
-public enum ELFExercise {
+enum ELFExercise {
     /// Where a changed byte has consequences: the headers and every table, but not
     /// the code and the data.
-    public static func interestingPlaces(of good: [UInt8]) throws(ELFError) -> [Range<Int>] {
+    static func interestingPlaces(of good: [UInt8]) throws(ELFError) -> [Range<Int>] {
         let image = try ELFImage.parse(bytes: good, name: "good")
         let tables = image.sections.filter { section in
             section.type != .programBits && section.type != .noBits
@@ -21,7 +21,7 @@ public enum ELFExercise {
 
     /// The errors that it met, for the curious.
     @discardableResult
-    public static func run(_ bytes: [UInt8]) -> [String] {
+    static func run(_ bytes: [UInt8]) -> [String] {
         var errors: [String] = []
         do {
             let image = try ELFImage.parse(bytes: bytes, name: "fuzzed")
