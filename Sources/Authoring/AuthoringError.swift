@@ -24,6 +24,7 @@ public enum AuthoringError: Error, Sendable {
     case notKept(function: String, source: String)
     case ambiguous(name: String, base: String, candidates: [SymbolCandidate])
     case pickFails(name: String, pick: Pick, candidates: [SymbolCandidate])
+    case pickUnused(name: String, pick: Pick)
     case unresolved(base: String, names: [Suggestion], missingLibraries: [String])
     case definedTwice(name: String)
     case oneFunction(names: [String], base: String)
@@ -64,7 +65,7 @@ public enum AuthoringError: Error, Sendable {
         case .noReplacement: "build.no-replacement"
         case .notKept: "build.not-kept"
         case .ambiguous: "build.ambiguous"
-        case .pickFails: "build.pick"
+        case .pickFails, .pickUnused: "build.pick"
         case .unresolved: "build.unresolved"
         case .definedTwice: "build.defined-twice"
         case .oneFunction: "build.one-function"
@@ -108,7 +109,8 @@ extension AuthoringError: CustomStringConvertible {
         case .compilerMissing, .compilerFailed, .compilerKilled, .compilerMachine, .object, .system,
             .notKept, .decoder, .patch:
             toolText
-        case .noReplacement, .ambiguous, .pickFails, .unresolved, .definedTwice, .oneFunction:
+        case .noReplacement, .ambiguous, .pickFails, .pickUnused, .unresolved, .definedTwice,
+            .oneFunction:
             nameText
         case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
             .contract:
@@ -170,6 +172,8 @@ extension AuthoringError: CustomStringConvertible {
             "--pick \(name)=\(pick.text) names none of the symbols '\(name)': "
                 + (candidates.isEmpty
                     ? "there is none" : candidates.map(\.text).joined(separator: ", "))
+        case .pickUnused(let name, let pick):
+            "--pick \(name)=\(pick.text): the fix neither defines nor uses '\(name)'"
         case .unresolved(let base, let names, let missing):
             "the fix refers to \(names.map(\.text).joined(separator: ", ")), which neither '\(base)' "
                 + "nor a library that it is linked with defines (what is static may have been "

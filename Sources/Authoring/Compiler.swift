@@ -6,7 +6,8 @@ import SystemPackage
 struct Compiler {
     enum Family { case gcc, clang }
 
-    let command: String
+    /// The program, and what goes before all flags: $CC may be `ccache gcc`.
+    let command: [String]
     let family: Family
     let userFlags: [String]
 
@@ -14,19 +15,20 @@ struct Compiler {
     init(
         command: String?, userFlags: [String], folder: borrowing TemporaryFolder
     ) throws(AuthoringError) {
-        let fromEnvironment = unsafe getenv("CC").map { unsafe String(cString: $0) }
-        let chosen = command ?? fromEnvironment.flatMap { $0.isEmpty ? nil : $0 } ?? "cc"
+        let fromEnvironment = unsafe getenv("CC").map { unsafe String(cString: $0) } ?? ""
+        let words = fromEnvironment.split(separator: " ").map(String.init)
+        let chosen = command.map { [$0] } ?? (words.isEmpty ? ["cc"] : words)
         self.command = chosen
         self.userFlags = userFlags
         let output = folder.path.appending("macros")
-        let arguments = [chosen] + userFlags + ["-dM", "-E", "-x", "c", "/dev/null"]
+        let arguments = chosen + userFlags + ["-dM", "-E", "-x", "c", "/dev/null"]
         try Self.expectSuccess(of: chosen, on: "/dev/null") { () throws(Errno) in
             try ChildCommand.run(arguments, output: output)
         }
         let macros = try Self.macros(in: output)
         // An ILP32 compiler (-mx32) has __x86_64__ too.
         guard macros.contains("__x86_64__"), macros.contains("__LP64__") else {
-            throw AuthoringError.compilerMachine(compiler: chosen)
+            throw AuthoringError.compilerMachine(compiler: chosen.joined(separator: " "))
         }
         family = macros.contains("__clang__") ? .clang : .gcc
     }
@@ -74,7 +76,7 @@ struct Compiler {
         // debug information tells return types, and is dropped in the end.
         let mandatory = ["-c", "-fPIC", "-fno-common", "-fno-lto", "-g"]
         try run(
-            [command] + defaults + keep + target.flags + userFlags + mandatory + extra
+            command + defaults + keep + target.flags + userFlags + mandatory + extra
                 + ["-o", object.string, source.string], on: source.string)
     }
 
@@ -90,7 +92,7 @@ struct Compiler {
             : ["-femit-all-decls", "-O0"]
         let flags = ["-w", "-g", "-c", "-fPIC", "-fno-lto"]
         try run(
-            [command, "-O2"] + userFlags + flags + keep + ["-o", object.string, source.string],
+            command + ["-O2"] + userFlags + flags + keep + ["-o", object.string, source.string],
             on: source.string)
     }
 
@@ -100,7 +102,7 @@ struct Compiler {
     ) throws(AuthoringError) {
         let strip = withoutDebugInformation ? ["-Wl,--strip-debug"] : []
         try run(
-            [command, "-r", "-nostdlib", "-Wl,--build-id=none"] + strip
+            command + ["-r", "-nostdlib", "-Wl,--build-id=none"] + strip
                 + ["-o", object.string] + objects.map(\.string), on: object.string)
     }
 
@@ -111,8 +113,9 @@ struct Compiler {
     }
 
     private static func expectSuccess(
-        of compiler: String, on source: String, _ body: () throws(Errno) -> ChildCommand.Ending
+        of command: [String], on source: String, _ body: () throws(Errno) -> ChildCommand.Ending
     ) throws(AuthoringError) {
+        let compiler = command.joined(separator: " ")
         let ending: ChildCommand.Ending
         do throws(Errno) {
             ending = try body()

@@ -48,6 +48,8 @@ public struct PatchBuilder {
         }
         let fix = try FixObject(image)
         let pairs = try replacements(in: compilation)
+        try checkPicks(
+            used: Set(compilation.defined.map(\.name) + fix.references.map(\.name)))
         try checkDefinitions(fix, pairs)
         let manifest = try manifest(pairs, fix, compilation)
         return try write(manifest, object, fix, pairs)
@@ -98,6 +100,14 @@ public struct PatchBuilder {
                 })
         }
         return pairs.sorted { $0.original.address < $1.original.address }
+    }
+
+    /// A choice that nothing asked for is a mistake in its name.
+    private func checkPicks(used: Set<String>) throws(AuthoringError) {
+        for (name, pick) in request.picks.sorted(by: { $0.key < $1.key })
+        where !used.contains(name) {
+            throw AuthoringError.pickUnused(name: name, pick: pick)
+        }
     }
 
     private var functionNames: [String] {

@@ -94,6 +94,10 @@ import Testing
         }
         #expect(error.code == "build.pick")
         #expect("\(error)".contains("--pick parse=third.c") && "\(error)".contains("first.c"))
+        let unused = try test.failure("int use_first(int x) { return x; }") {
+            $0.picks["pars"] = .sourceFile("first.c")
+        }
+        #expect(unused.code == "build.pick" && "\(unused)".contains("'pars'"), "\(unused)")
     }
 
     @Test func theSameStaticFunctionTwiceInTheFix() throws {

@@ -108,6 +108,15 @@ import Testing
         #expect(codes == ["local-function"])
     }
 
+    @Test func theCompilerOfTheEnvironmentMayHaveArguments() throws {
+        let path = try BuiltProduct.path("hotpatch").string
+        let result = try Command.run(
+            path, arguments, environment: ["CC": "clang -DEXTRA=3 -O1"])
+        #expect(result.succeeded, "\(result.errorOutput)")
+        let absent = try Command.run(path, arguments, environment: ["CC": "no-such-cc"])
+        #expect(absent.code == 1 && absent.errorOutput.contains("[build.compiler-missing]"))
+    }
+
     // MARK: - Nothing is left
 
     private func leftovers(in place: FilePath) throws -> String {
