@@ -6,14 +6,14 @@ enum CallMeasurement {
         report.progress("the cost of a call")
         let victim = try Victim("calls", [], tools: tools)
         let target = ["--pid", "\(victim.pid)"]
-        func cost() throws -> Double {
-            Double(try victim.during { usleep(UInt32(seconds * 1e6)) }) / 1000
+        func cost(step: UInt64) throws -> Double {
+            Double(try victim.during(answer: step) { usleep(UInt32(seconds * 1e6)) }) / 1000
         }
-        let before = try cost()
+        let before = try cost(step: 1)
         _ = try Run([tools.hotpatch, "apply", victim.patch] + target)
-        let patched = try cost()
+        let patched = try cost(step: 2)
         _ = try Run([tools.hotpatch, "revert", "calls"] + target)
-        let after = try cost()
+        let after = try cost(step: 1)
 
         report.heading("One call, ns: the least of batches of a million")
         report.table([

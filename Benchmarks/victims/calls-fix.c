@@ -1,5 +1,5 @@
 #include <stdint.h>
 
 uint64_t step(uint64_t value) {
-    return value * 3 + 1;
+    return value + 2;
 }
