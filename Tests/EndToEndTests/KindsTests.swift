@@ -9,6 +9,7 @@ import Testing
     enum Kind: String, CaseIterable {
         case positionIndependent, fixedAddress, staticProgram, staticPositionIndependent
         case library, openedLibrary
+        case unoptimised
     }
 
     /// A program of one kind: the object that is patched, and how it is started.
@@ -24,6 +25,7 @@ import Testing
             case .fixedAddress: flags = ["-fno-pie", "-no-pie"]
             case .staticProgram: flags = ["-static"]
             case .staticPositionIndependent: flags = ["-static-pie"]
+            case .unoptimised: flags = ["-O0"]
             case .library, .openedLibrary:
                 base = try Program.compile("kinds-object", flags: ["-fPIC", "-shared"])
                 let isOpened = kind == .openedLibrary

@@ -94,6 +94,21 @@ import Testing
         }
     }
 
+    /// Beside the file's bytes, those of the process.
+    @Test func aPatchedFunctionInspected() throws {
+        let (victim, patch, target) = try scene()
+        let inspection = ["inspect", "\(victim.pid)", "answer"]
+        let before = try only("functions", try Tool.json(inspection))
+        #expect(try before.member("sameInProcess").bool())
+        #expect(try before.member("verdict").string() == "patchable")
+        try Tool.expect(0, ["apply", patch.string] + target)
+        let after = try only("functions", try Tool.json(inspection))
+        #expect(try !after.member("sameInProcess").bool())
+        // jmp rel32
+        #expect(try after.member("bytesInProcess").string().hasPrefix("e9"))
+        try Tool.expect(0, inspection, says: ["In the process now", "jmp"])
+    }
+
     @Test func functionsListedInEachFormat() throws {
         let program = try Program.compile("life")
         let rows = try Tool.tsv(["list-symbols", program.string, "answer"])

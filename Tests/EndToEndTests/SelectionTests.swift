@@ -54,6 +54,26 @@ import Testing
         #expect(try scene.answers() == ["new", "new"])
     }
 
+    /// Tools that work on one process at the same time wait for one another.
+    @Test func severalToolsAtOnce() throws {
+        let library = try Program.compile("uses-library", flags: ["-fPIC", "-shared"])
+        let program = try Program.compile("uses", flags: [library.string])
+        let patches = try ["stack-arguments", "error-number", "own-things", "stored-pointer"]
+            .map { try Patch.build("uses/\($0)", for: program) }
+        let victim = try startVictim(program)
+        let tools = try patches.map {
+            try Tool.start(["apply", $0.string, "--pid", "\(victim.pid)"])
+        }
+        let codes = try tools.map { try $0.finish().code }
+        // The last two replace the same function: the one that comes first wins.
+        #expect(codes.filter { $0 == 0 }.count == 3)
+        #expect(codes.filter { $0 == 2 }.count == 1)
+        #expect(codes[0] == 0 && codes[1] == 0)
+        #expect(try victim.ask("sum") == "-9812")
+        #expect(try victim.ask("open") == "-1 ENOENT")
+        #expect(try victim.ask("ask").hasPrefix("new"))
+    }
+
     @Test func aProgramThatNobodyRuns() throws {
         let program = try Program.compile("life", flags: ["-Wl,--build-id=0xe2e0000000000004"])
         let patch = try Patch.build("life-fix", for: program)

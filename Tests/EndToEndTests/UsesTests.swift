@@ -1,3 +1,4 @@
+import JSONText
 import SystemPackage
 import TestSupport
 import Testing
@@ -39,6 +40,8 @@ import Testing
         Case(
             fix: "own-things", question: "ask", old: "old 142",
             new: ["new 1001 3000 zero", "new 1002 3003 one", "new 1003 3006 two"]),
+        Case(
+            fix: "several-functions", question: "ask", old: "old 142", new: ["new 1001 4 10"]),
         Case(fix: "floating-point", question: "mix", old: "1003.750", new: ["536.000"]),
         Case(fix: "stack-arguments", question: "sum", old: "9812", new: ["-9812"]),
         Case(
@@ -47,11 +50,14 @@ import Testing
         Case(fix: "error-number", question: "open", old: "13 0", new: ["-1 ENOENT"]),
     ]
 
-    private func program() throws -> (program: FilePath, library: FilePath) {
+    private func program(
+        flags: [String] = []
+    ) throws -> (program: FilePath, library: FilePath) {
         let library = try Program.compile("uses-library", flags: ["-fPIC", "-shared"])
         // The C library's mathematics, which only a fix uses.
         let mathematics = ["-Wl,--no-as-needed", "-lm"]
-        return (try Program.compile("uses", flags: [library.string] + mathematics), library)
+        let all = [library.string] + mathematics + flags
+        return (try Program.compile("uses", flags: all), library)
     }
 
     @Test(arguments: cases) func aFixMayUse(_ test: Case) throws {
@@ -73,6 +79,20 @@ import Testing
 
         try Tool.expect(0, ["revert", test.fix, "--pid", "\(victim.pid)"])
         #expect(try victim.ask(test.question) == test.after ?? test.old)
+    }
+
+    /// Where indirect calls must land on an endbr64, the jump stands behind it.
+    @Test func aFunctionWithAnEndbranch() throws {
+        let (program, _) = try program(flags: ["-fcf-protection=full"])
+        let function = try #require(
+            Tool.json(["inspect", program.string, "sum"]).member("functions").elements().first)
+        #expect(try function.member("site").member("behindEndbr64").bool())
+        let patch = try Patch.build("uses/stack-arguments", for: program)
+        let victim = try startVictim(program)
+        try Tool.expect(0, ["apply", patch.string, "--pid", "\(victim.pid)"])
+        #expect(try victim.ask("sum") == "-9812")
+        try Tool.expect(0, ["revert", "stack-arguments", "--pid", "\(victim.pid)"])
+        #expect(try victim.ask("sum") == "9812")
     }
 
     /// A pointer into a patch may be anywhere, so a patch's code and data stay
