@@ -105,6 +105,7 @@ let package = Package(
             swiftSettings: strict),
 
         tests("AddressesTests", ["Addresses"]),
+        tests("QuiescenceTests", ["Addresses", "LiveProcess", "Quiescence"]),
         tests(
             "AuthoringTests",
             [

@@ -14,18 +14,16 @@ public struct Activity: Hashable, Sendable {
 
     public let thread: ThreadID
     public let threadName: String
-    public let symbol: String
-    public let degree: GuardedCode.Degree
+    /// The guarded code that it is in.
+    public let stretch: GuardedCode.Stretch
     public let place: Place
 
     public init(
-        thread: ThreadID, threadName: String, symbol: String, degree: GuardedCode.Degree,
-        place: Place
+        thread: ThreadID, threadName: String, stretch: GuardedCode.Stretch, place: Place
     ) {
         self.thread = thread
         self.threadName = threadName
-        self.symbol = symbol
-        self.degree = degree
+        self.stretch = stretch
         self.place = place
     }
 }
@@ -49,10 +47,15 @@ extension GuardedCode {
 extension Activity: CustomStringConvertible {
     public var description: String {
         let who = "thread \(thread) ('\(threadName)')"
-        let part = degree == .site ? "the bytes to be rewritten of '\(symbol)'" : "'\(symbol)'"
         return switch place {
-        case .programCounter(let address): "\(who) is in \(part) at \(address)"
-        case .stack(_, let value): "\(who) will return into \(part) at \(value)"
+        case .programCounter(let address): "\(who) is in \(name(of: address))"
+        case .stack(_, let address): "\(who) will return into \(name(of: address))"
         }
+    }
+
+    /// `'parse_header'+0x1c (0x5555…)`, as a debugger would name it.
+    private func name(of address: RemoteAddress) -> String {
+        let offset = address.distance(from: stretch.start).map { "+0x" + String($0, radix: 16) }
+        return "'\(stretch.symbol)'\(offset ?? "") (\(address))"
     }
 }

@@ -16,11 +16,17 @@ public struct GuardedCode: Sendable {
         /// stand at, and return addresses.
         public let inside: ClosedRange<UInt64>
         public let degree: Degree
+        /// Where the function, its fragment or the payload starts: places in it are
+        /// told by their distance from here, as debuggers do.
+        public let start: RemoteAddress
 
-        public init(symbol: String, inside: ClosedRange<UInt64>, degree: Degree) {
+        public init(
+            symbol: String, inside: ClosedRange<UInt64>, degree: Degree, start: RemoteAddress
+        ) {
             self.symbol = symbol
             self.inside = inside
             self.degree = degree
+            self.start = start
         }
     }
 
@@ -67,7 +73,7 @@ extension GuardedCode.Stretch {
         let first = site.rawValue &+ 1
         return Self(
             symbol: symbol, inside: first...max(first, site.rawValue &+ (length - 1)),
-            degree: .site)
+            degree: .site, start: site)
     }
 
     /// A replaced function from behind its entry on: at `entry` itself, or before
@@ -82,7 +88,8 @@ extension GuardedCode.Stretch {
         let first = max(range.start.rawValue, entry.rawValue &+ 1)
         let last = endIsReturn ? range.end.rawValue : range.end.rawValue &- 1
         guard first <= last else { return nil }
-        return Self(symbol: symbol, inside: first...last, degree: .function)
+        return Self(
+            symbol: symbol, inside: first...last, degree: .function, start: range.start)
     }
 
     /// A piece of code that counts from its first byte on: a fragment of a
@@ -92,6 +99,7 @@ extension GuardedCode.Stretch {
     ) -> Self? {
         guard !range.isEmpty else { return nil }
         return Self(
-            symbol: symbol, inside: range.start.rawValue...range.end.rawValue, degree: .function)
+            symbol: symbol, inside: range.start.rawValue...range.end.rawValue, degree: .function,
+            start: range.start)
     }
 }

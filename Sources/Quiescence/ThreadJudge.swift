@@ -57,7 +57,7 @@ public struct ThreadJudge {
         hits.map { hit in
             Activity(
                 thread: hit.thread, threadName: process.name(of: hit.thread) ?? "?",
-                symbol: hit.stretch.symbol, degree: hit.stretch.degree, place: hit.place)
+                stretch: hit.stretch, place: hit.place)
         }
     }
 
