@@ -99,7 +99,7 @@ import Testing
         #expect(try scene.victim.ask("ask") == "new")
     }
 
-    /// As user 'nobody', with a copy of tool and patch that nobody may read.
+    /// Run as user 65534, with copies of tool and patch that everybody may read.
     @Test(.enabled(if: getuid() == 0)) func anotherUsersProcess() throws {
         let scene = try Scene()
         let directory = try TemporaryDirectory()

@@ -6,6 +6,7 @@ import Testing
 
 /// The command line under test: the `hotpatch` that was built beside these tests.
 enum Tool {
+    /// Where it is, or why that is not known.
     static let location = Result { try BuiltProduct.path("hotpatch") }
 
     /// Runs it to its end.
