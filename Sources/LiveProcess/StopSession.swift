@@ -108,8 +108,16 @@ extension StopSession {
     private mutating func stopAll(
         _ judge: (StoppedThread) -> Judgement
     ) throws(LiveProcessError) -> Bool {
-        for thread in sleepers { try ask(thread) }
-        guard try settle(wereRunning: false, judge) else { return false }
+        // A few at a time: many that are woken at once would queue up before a
+        // running thread on its processor, about 5 µs each.
+        var breather = Breather()
+        for (position, thread) in sleepers.enumerated() {
+            try ask(thread)
+            let isLast = position == sleepers.count - 1
+            guard isLast || asked.count >= Self.groupSize else { continue }
+            guard try settle(wereRunning: false, judge) else { return false }
+            breather.breathe()
+        }
         if !runners.isEmpty { runnersStart = monotonicNanoseconds() }
         for thread in runners { try ask(thread) }
         guard try settle(wereRunning: true, judge) else { return false }
@@ -126,6 +134,8 @@ extension StopSession {
         try target.requireSameProgram()
         return true
     }
+
+    private static let groupSize = 8
 
     /// Seizes a thread and tells it to stop, in one go: a thread that is seized and
     /// not attended to would hang at its next signal.
@@ -240,7 +250,11 @@ extension StopSession {
     private mutating func releaseAll() {
         for thread in stopped.reversed() where thread.wasRunning { release(thread.id) }
         if runnersStart != 0 { report.runnersStopped = monotonicNanoseconds() &- runnersStart }
-        for thread in stopped where !thread.wasRunning { release(thread.id) }
+        var breather = Breather()
+        for thread in stopped where !thread.wasRunning {
+            release(thread.id)
+            breather.breathe()
+        }
     }
 
     private func release(_ thread: ThreadID) {
