@@ -135,7 +135,7 @@ extension StopSession {
         return true
     }
 
-    private static let groupSize = 8
+    private static let groupSize = 32
 
     /// Seizes a thread and tells it to stop, in one go: a thread that is seized and
     /// not attended to would hang at its next signal.
