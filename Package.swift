@@ -65,6 +65,7 @@ let package = Package(
         shim("CDigest", over: ["LibSodium"]),
         shim("CJSON", over: ["LibJansson"]),
         shim("CLinuxTrace"),
+        shim("CUnwind", over: ["LibDW"]),
         room("Addresses", []),
         room("JSONText", ["CJSON"]),
         room("ELFImage", ["Addresses", "CELF", system]),
@@ -78,7 +79,7 @@ let package = Package(
             ]),
         room("LiveProcess", ["Addresses", "ELFImage", "CLinuxTrace", system, logging]),
         room("PatchLinker", ["Addresses", "JSONText", "ELFImage", "PatchFile", "LiveProcess"]),
-        room("Quiescence", ["Addresses", "LiveProcess"]),
+        room("Quiescence", ["Addresses", "LiveProcess", "CUnwind"]),
         room(
             "Switchover",
             [

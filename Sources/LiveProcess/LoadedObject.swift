@@ -113,6 +113,17 @@ extension TargetProcess {
         }
     }
 
+    /// Calls `body` with a descriptor of the object's file, exactly the one that
+    /// is mapped; it is closed afterwards.
+    ///
+    /// Throws `fileUnavailable`.
+    public func withFile<R>(
+        of object: LoadedObject, _ body: (Int32) -> R
+    ) throws(LiveProcessError) -> R {
+        let file = try open(object)
+        return body(file.rawValue)
+    }
+
     private func open(_ object: LoadedObject) throws(LiveProcessError) -> Descriptor {
         guard let region = object.regions.first else {
             throw .fileUnavailable(id, path: object.path, reason: "nothing of it is mapped")

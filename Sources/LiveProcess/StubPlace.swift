@@ -131,11 +131,13 @@ extension TargetProcess {
         let zeros = [UInt8](repeating: 0, count: StubPlace.size)
         let outcome = try withAllThreadsStopped(judging: { thread in
             note(thread.registers.programCounter.rawValue, places, &inUse)
-            let isKnown = scanStacks(of: thread, map, &words) { word in
-                note(word, places, &inUse)
+            let reading = showStacks(of: thread, in: map, buffer: &words) { words, _ in
+                for index in words.indices { note(words[index], places, &inUse) }
+                return true
             }
             // Where a thread's stacks are not known, nothing is certain.
-            return isKnown ? .fine : .giveUp
+            if case .shownAll = reading { return .fine }
+            return .giveUp
         }) { process -> Result<Int, LiveProcessError> in
             var cleared = 0
             do throws(LiveProcessError) {
@@ -155,26 +157,5 @@ extension TargetProcess {
 
     private func note(_ word: UInt64, _ places: [StubPlace], _ inUse: inout [Bool]) {
         for (index, place) in places.enumerated() where place.contains(word) { inUse[index] = true }
-    }
-
-    /// Shows every word of a thread's stacks; false where not all can be read.
-    private func scanStacks(
-        of thread: StoppedThread, _ map: MemoryMap, _ words: inout [UInt64],
-        _ show: (UInt64) -> Void
-    ) -> Bool {
-        let isFirst = thread.id.rawValue == id.rawValue
-        guard let stack = map.stack(of: thread.registers, isFirst: isFirst) else { return false }
-        for range in [stack.inUse, stack.ordinary].compactMap(\.self) {
-            var address = range.start
-            while let left = range.end.distance(from: address), left >= 8 {
-                let count = readWords(at: address, count: Int(left / 8), into: &words)
-                for index in 0..<count { show(words[index]) }
-                guard count > 0, let next = address.advanced(by: UInt64(count) * 8) else {
-                    return false
-                }
-                address = next
-            }
-        }
-        return true
     }
 }

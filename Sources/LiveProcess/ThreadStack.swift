@@ -8,8 +8,7 @@ public struct ThreadStack: Sendable {
     /// alternate signal stack (sigaltstack(2)), or on that of a coroutine. nil
     /// where it is on its ordinary stack.
     ///
-    /// How far down it is used, a ``SignalFrame`` found on the other stack tells;
-    /// without one, every word of it may be in use.
+    /// How far down it is used is not known, so every word of it may be in use.
     public let ordinary: AddressRange<RemoteAddress>?
 }
 
@@ -56,65 +55,51 @@ extension MemoryMap {
     }
 }
 
-/// What the kernel saved on the stack of a thread before it ran a signal handler
-/// (`struct rt_sigframe`, arch/x86/include/asm/sigframe.h).
-public struct SignalFrame: Equatable, Sendable {
-    public let address: RemoteAddress
-    /// Where the thread was.
-    public let programCounter: RemoteAddress
-    /// The stack that it was on: everything from here up is in use, and below it
-    /// the red zone of 128 bytes.
-    public let stackPointer: RemoteAddress
-    /// The alternate signal stack of the thread, where it has one.
-    public let alternateStack: AddressRange<RemoteAddress>?
-
-    /// Where the words of a frame are: return address, uc_flags, uc_link, uc_stack
-    /// (pointer, flags, size), then the registers from r8 on (sigcontext(7)).
-    private enum Word {
-        static let flags = 1
-        static let link = 2
-        static let stackStart = 3
-        static let stackFlags = 4
-        static let stackSize = 5
-        static let stackPointer = 21
-        static let programCounter = 22
-        static let segments = 24
-        static let count = 30
+extension TargetProcess {
+    /// How far the stacks of a thread could be shown.
+    public enum StackReading: Sendable {
+        case shownAll
+        /// The caller had seen enough.
+        case stopped
+        /// Where they are is not known, or they cannot be read.
+        case unreadable
     }
 
-    /// Looks for the next frame from `index` on in the first `count` of `words`,
-    /// which were read from `base`. Returns it with its index. Allocates nothing.
+    /// Shows the words of a stopped thread's stacks, piece by piece from the stack
+    /// pointer up, and then all of its ordinary stack where it is on another one.
+    /// Allocates nothing.
     ///
-    /// A frame is known by what only the kernel writes: the 64-bit code segment
-    /// beside the data segment, a null link and small flags. An old frame in
-    /// stack memory that was left is found too.
-    public static func next(
-        in words: [UInt64], count: Int, from index: Int, base: RemoteAddress
-    ) -> (frame: SignalFrame, index: Int)? {
-        let end = min(count, words.count) - Word.count
-        guard index >= 0, index <= end else { return nil }
-        for start in index...end where isFrame(words, start) {
-            let stack = AddressRange(
-                start: RemoteAddress(rawValue: words[start + Word.stackStart]),
-                count: words[start + Word.stackSize])
-            let frame = SignalFrame(
-                address: RemoteAddress(rawValue: base.rawValue &+ UInt64(start) * 8),
-                programCounter: RemoteAddress(rawValue: words[start + Word.programCounter]),
-                stackPointer: RemoteAddress(rawValue: words[start + Word.stackPointer]),
-                alternateStack: stack.flatMap { $0.isEmpty ? nil : $0 })
-            return (frame, start)
+    /// - Parameters:
+    ///   - map: the mappings as they were just before the stop.
+    ///   - buffer: room for a piece.
+    ///   - show: gets the words and the address of the first; false ends it.
+    public func showStacks(
+        of thread: StoppedThread, in map: MemoryMap, buffer: inout [UInt64],
+        _ show: (Span<UInt64>, RemoteAddress) -> Bool
+    ) -> StackReading {
+        let isFirst = thread.id.rawValue == id.rawValue
+        guard let stack = map.stack(of: thread.registers, isFirst: isFirst) else {
+            return .unreadable
         }
-        return nil
+        let reading = showWords(of: stack.inUse, buffer: &buffer, show)
+        guard case .shownAll = reading, let ordinary = stack.ordinary else { return reading }
+        return showWords(of: ordinary, buffer: &buffer, show)
     }
 
-    private static func isFrame(_ words: [UInt64], _ start: Int) -> Bool {
-        // cs, gs, fs, ss, two bytes each: __USER_CS is 0x33, __USER_DS 0x2b.
-        let segments = words[start + Word.segments]
-        return segments & 0xffff == 0x33 && segments >> 48 == 0x2b
-            && words[start + Word.link] == 0
-            // UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS
-            && words[start + Word.flags] < 8
-            // SS_ONSTACK, SS_DISABLE, SS_AUTODISARM
-            && words[start + Word.stackFlags] & 0x7fff_fffc == 0
+    private func showWords(
+        of range: AddressRange<RemoteAddress>, buffer: inout [UInt64],
+        _ show: (Span<UInt64>, RemoteAddress) -> Bool
+    ) -> StackReading {
+        var address = RemoteAddress(rawValue: range.start.rawValue & ~7)
+        while let left = range.end.distance(from: address), left >= 8 {
+            let wanted = Int(clamping: left / 8)
+            let count = readWords(at: address, count: wanted, into: &buffer)
+            guard count > 0, let next = address.advanced(by: UInt64(count) * 8) else {
+                return .unreadable
+            }
+            if !show(buffer.span.extracting(0..<count), address) { return .stopped }
+            address = next
+        }
+        return .shownAll
     }
 }

@@ -7,9 +7,11 @@ public struct Activity: Hashable, Sendable {
         /// Its program counter stands there.
         case programCounter(RemoteAddress)
         /// A word of its stack at `slot` says so: a return address, or the
-        /// program counter in a signal frame. It may be a leftover of a call that
-        /// has returned; what cannot be told apart counts as active.
+        /// program counter in a signal frame. Where unwinding cannot tell, it may be
+        /// a leftover of a call that has returned.
         case stack(slot: RemoteAddress, value: RemoteAddress)
+        /// Nothing is known: its stack pointer leads to no stack that can be read.
+        case unknownStack(RemoteAddress)
     }
 
     public let thread: ThreadID
@@ -25,6 +27,14 @@ public struct Activity: Hashable, Sendable {
         self.threadName = threadName
         self.stretch = stretch
         self.place = place
+    }
+}
+
+extension Activity {
+    /// Whether unwinding the thread's stack could show that it is not active: what
+    /// was found is a word of the stack, and not in the bytes to be rewritten.
+    public var mayBeLeftover: Bool {
+        if case .stack = place { stretch.degree == .function } else { false }
     }
 }
 
@@ -50,6 +60,7 @@ extension Activity: CustomStringConvertible {
         return switch place {
         case .programCounter(let address): "\(who) is in \(name(of: address))"
         case .stack(_, let address): "\(who) will return into \(name(of: address))"
+        case .unknownStack(let pointer): "\(who) is on a stack that cannot be read, at \(pointer)"
         }
     }
 

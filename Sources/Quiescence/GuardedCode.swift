@@ -37,7 +37,7 @@ public struct GuardedCode: Sendable {
         case function
     }
 
-    private let stretches: [Stretch]
+    let stretches: [Stretch]
     /// The lowest address of any stretch, and the number of bytes to the
     /// highest: one comparison settles nearly every stack word.
     private let low: UInt64
@@ -48,6 +48,9 @@ public struct GuardedCode: Sendable {
         low = stretches.map(\.inside.lowerBound).min() ?? 0
         span = (stretches.map(\.inside.upperBound).max() ?? 0) - low
     }
+
+    /// The rewritten bytes alone.
+    var sites: GuardedCode { GuardedCode(stretches.filter { $0.degree == .site }) }
 
     /// The stretch that `address` lies in; a site before the function around it.
     @inline(__always)

@@ -14,7 +14,10 @@ public struct ThreadJudge {
     }
 
     private let guarded: GuardedCode
+    private let sites: GuardedCode
     private let process: TargetProcess
+    /// Tells live frames from leftovers; nil: what looks like a frame is one.
+    private let frames: CallChains?
     /// The mappings as they were just before the stop.
     private let map: MemoryMap
     private var words: [UInt64]
@@ -22,12 +25,14 @@ public struct ThreadJudge {
 
     /// Stacks are read in pieces of 64 KiB.
     private static let pieceLength = 8192
-    /// As far as a stack is followed whose bounds are not known.
-    private static let unknownStackLimit: UInt64 = 64 << 20
 
-    public init(_ guarded: GuardedCode, process: TargetProcess, map: MemoryMap) {
+    public init(
+        _ guarded: GuardedCode, process: TargetProcess, map: MemoryMap, frames: CallChains?
+    ) {
         self.guarded = guarded
+        sites = guarded.sites
         self.process = process
+        self.frames = frames
         self.map = map
         words = Array(repeating: 0, count: Self.pieceLength)
         hits.reserveCapacity(64)
@@ -43,13 +48,22 @@ public struct ThreadJudge {
             hits.append(Hit(thread: thread.id, stretch: stretch, place: .programCounter(counter)))
             return false
         }
-        for stack in stacks(of: thread) {
-            if let hit = firstHit(in: stack, of: thread.id) {
-                hits.append(hit)
-                return false
-            }
+        guard let place = firstHit(on: thread, guarded) else { return true }
+        // A word in the bytes to be rewritten is never argued with.
+        if isLeftover(place, on: thread) {
+            guard let site = firstHit(on: thread, sites) else { return true }
+            hits.append(site)
+        } else {
+            hits.append(place)
         }
-        return true
+        return false
+    }
+
+    /// Whether all frames of the thread are known, and none is in guarded code:
+    /// what its stack says otherwise was left there by calls that have returned.
+    private func isLeftover(_ hit: Hit, on thread: StoppedThread) -> Bool {
+        guard case .stack = hit.place, let frames else { return false }
+        return frames.areFree(of: guarded, on: thread)
     }
 
     /// What was found, with the threads' names. For when the threads run again.
@@ -61,59 +75,24 @@ public struct ThreadJudge {
         }
     }
 
-    /// The live part of the thread's stack, and where it is on another one (a
-    /// signal handler's, a coroutine's), all of its ordinary stack too: what it
-    /// interrupted there has its frames anywhere on it.
-    private func stacks(of thread: StoppedThread) -> [AddressRange<RemoteAddress>] {
-        let registers = thread.registers
-        let pointer = registers.stackPointer
-        let isFirst = thread.id.rawValue == process.id.rawValue
-        let ordinary =
-            isFirst
-            ? map.region(named: "[stack]")?.range
-            : stack(below: registers.threadPointer)
-        guard let ordinary, ordinary.contains(pointer) else {
-            let current = AddressRange(start: pointer, end: end(ofStackAt: pointer))
-            return [current, ordinary].compactMap(\.self)
+    /// The first word of the thread's stacks that lies in guarded code. Where they
+    /// cannot be read, as of a thread that was born after the mappings were read,
+    /// that is one too: the next try will know more.
+    private mutating func firstHit(on thread: StoppedThread, _ guarded: GuardedCode) -> Hit? {
+        var hit: Hit?
+        let reading = process.showStacks(of: thread, in: map, buffer: &words) { words, start in
+            guard let (index, stretch) = guarded.firstHit(inStack: words) else { return true }
+            let slot = RemoteAddress(rawValue: start.rawValue &+ UInt64(index) * 8)
+            let value = RemoteAddress(rawValue: words[index])
+            hit = Hit(
+                thread: thread.id, stretch: stretch, place: .stack(slot: slot, value: value))
+            return false
         }
-        return [AddressRange(start: pointer, end: ordinary.end)].compactMap(\.self)
-    }
-
-    /// The stack of a thread other than the first lies right below its control
-    /// block in one mapping (glibc's and musl's pthread_create).
-    private func stack(below threadPointer: RemoteAddress) -> AddressRange<RemoteAddress>? {
-        guard let region = map.region(at: threadPointer), region.isWritable else { return nil }
-        let lowest = max(
-            region.range.start.rawValue,
-            threadPointer.rawValue - min(threadPointer.rawValue, Self.unknownStackLimit))
-        return AddressRange(start: RemoteAddress(rawValue: lowest), end: threadPointer)
-    }
-
-    private func end(ofStackAt pointer: RemoteAddress) -> RemoteAddress {
-        let farthest = pointer.advanced(by: Self.unknownStackLimit) ?? pointer
-        // A mapping made since the map was read is followed as far as it is readable.
-        guard let region = map.region(at: pointer) else { return farthest }
-        return min(region.range.end, farthest)
-    }
-
-    private mutating func firstHit(
-        in stack: AddressRange<RemoteAddress>, of thread: ThreadID
-    ) -> Hit? {
-        var position = RemoteAddress(rawValue: stack.start.rawValue & ~7)
-        while let rest = stack.end.distance(from: position), rest >= 8 {
-            let wanted = Int(min(rest / 8, UInt64(Self.pieceLength)))
-            let count = process.readWords(at: position, count: wanted, into: &words)
-            if let (index, stretch) = guarded.firstHit(inStack: words.span.extracting(0..<count)) {
-                let slot = RemoteAddress(rawValue: position.rawValue &+ UInt64(index) * 8)
-                return Hit(
-                    thread: thread, stretch: stretch,
-                    place: .stack(slot: slot, value: RemoteAddress(rawValue: words[index])))
-            }
-            guard count == wanted, let next = position.advanced(by: UInt64(count) * 8) else {
-                return nil
-            }
-            position = next
+        if case .unreadable = reading, hit == nil, let any = guarded.stretches.first {
+            hit = Hit(
+                thread: thread.id, stretch: any,
+                place: .unknownStack(thread.registers.stackPointer))
         }
-        return nil
+        return hit
     }
 }

@@ -42,14 +42,22 @@ struct SwitchWindow {
         let deadline = start + timeout
         var pause = Duration.milliseconds(1)
         var attempts = 0
+        var frames: CallChains?
         if writes { try prefault() }
         while true {
             attempts += 1
             let isLast = clock.now >= deadline
             var obstacle: SwitchoverError
             do throws(SwitchoverError) {
-                return Passage(stop: try attempt(isLast: isLast), attempts: attempts)
+                let stop = try attempt(frames: frames, isLast: isLast)
+                return Passage(stop: stop, attempts: attempts)
             } catch .busy(let activities, _) {
+                if frames == nil, activities.allSatisfy(\.mayBeLeftover) {
+                    // Words on stacks look like return addresses. Whether they are
+                    // takes unwind tables, which are loaded now, and one more try.
+                    frames = CallChains(process)
+                    if frames != nil { continue }
+                }
                 obstacle = .busy(activities, waited: clock.now - start)
             } catch .process(.cannotStopNow(let id, let reason)) {
                 let text = LiveProcessError.cannotStopNow(id, reason).description
@@ -70,9 +78,11 @@ struct SwitchWindow {
 
     /// - Parameter isLast: whether to look at every thread although one was found
     ///   busy, so that the refusal names them all.
-    private func attempt(isLast: Bool) throws(SwitchoverError) -> StopReport {
+    private func attempt(
+        frames: CallChains?, isLast: Bool
+    ) throws(SwitchoverError) -> StopReport {
         let map = try process.looked { p throws(LiveProcessError) in try p.memoryMap() }
-        var judge = ThreadJudge(guarded, process: process, map: map)
+        var judge = ThreadJudge(guarded, process: process, map: map, frames: frames)
         let outcome = try process.looked { p throws(LiveProcessError) in
             try p.withAllThreadsStopped(
                 judging: { thread in

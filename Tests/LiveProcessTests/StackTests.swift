@@ -27,18 +27,10 @@ import Testing
                     guard let stack = map.stack(of: thread.registers, isFirst: isFirst),
                         let ordinary = stack.ordinary
                     else { continue }
-                    let used = words(stack.inUse, of: target.process)
-                    guard
-                        let (frame, _) = SignalFrame.next(
-                            in: used, count: used.count, from: 0, base: stack.inUse.start),
-                        frame.alternateStack?.contains(frame.address) == true,
-                        ordinary.contains(frame.stackPointer),
-                        let rest = AddressRange(start: frame.stackPointer, end: ordinary.end)
-                    else { continue }
-                    found[thread.id] = (
-                        used.contains { function.contains($0) },
-                        words(rest, of: target.process).contains { function.contains($0) }
-                    )
+                    let holds = { range in
+                        words(range, of: target.process).contains { function.contains($0) }
+                    }
+                    found[thread.id] = (holds(stack.inUse), holds(ordinary))
                 }
             }
             guard found.count == 2 else { continue }
@@ -58,17 +50,6 @@ import Testing
                 #expect(stack?.ordinary == nil)
                 #expect((stack?.inUse.count ?? 0) < 65536)
             }
-        }
-    }
-
-    @Test func wordsThatAreNoFrameAreNone() {
-        let base = RemoteAddress(rawValue: 0x1000)
-        for count in [0, 1, 29, 30, 31, 100] {
-            let zeros = [UInt64](repeating: 0, count: count)
-            let ones = [UInt64](repeating: .max, count: count)
-            #expect(SignalFrame.next(in: zeros, count: count, from: 0, base: base) == nil)
-            #expect(SignalFrame.next(in: ones, count: count + 5, from: 3, base: base) == nil)
-            #expect(SignalFrame.next(in: ones, count: count, from: -1, base: base) == nil)
         }
     }
 }

@@ -115,13 +115,6 @@ static void serve(const char *command, char *reply) {
         snprintf(reply, ANSWER_SIZE, "what is '%s'?", command);
 }
 
-// Clears what calls left behind on the stack below: where a function that waits
-// for input does not overwrite it, it looks like a call that still goes on.
-static __attribute__((noinline)) void clear_stack(void) {
-    volatile char below[16384];
-    for (size_t i = 0; i < sizeof below; i++) below[i] = 0;
-}
-
 int main(int count, char **arguments) {
     (void)arguments;
     secret += count - 1; // so that these are no constants
@@ -134,7 +127,6 @@ int main(int count, char **arguments) {
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = 0;
         serve(line, reply);
-        clear_stack();
         printf("%s\n", reply);
         fflush(stdout);
     }

@@ -1,0 +1,45 @@
+// Call chains of stopped threads, by libdwfl (elfutils) and the objects'
+// .eh_frame. Threads and memory are the caller's: libdwfl traces nothing here.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+/// The objects of one process, with their unwind tables. For one OS thread.
+typedef struct cunwind_space cunwind_space;
+
+/// Stores the eight bytes at `address` of the process and returns true, or
+/// returns false where they cannot be read.
+typedef bool (*cunwind_read)(void *context, uint64_t address, uint64_t *word);
+
+/// NULL where memory is short. To be closed with cunwind_close.
+cunwind_space *_Nullable cunwind_open(void);
+
+void cunwind_close(cunwind_space *space);
+
+/// Adds the object in the file behind `descriptor`, loaded with `bias`; the
+/// descriptor is borrowed for the call. Returns false where libdwfl refuses it:
+/// its frames cannot be followed then.
+bool cunwind_add(
+    cunwind_space *space, const char *name, int descriptor, uint64_t bias);
+
+/// Ends the adding, and loads all unwind tables. `read` is called from
+/// cunwind_walk with `context`, which has to live as long as `space`. Returns
+/// false where nothing can be unwound.
+bool cunwind_prepare(
+    cunwind_space *space, int process, cunwind_read read, void *context);
+
+/// Follows the call chain of a thread whose registers are `registers`, in the
+/// order of the psABI's DWARF numbers: rax rdx rcx rbx rsi rdi rbp rsp r8 … r15,
+/// rip. Stores at most `room` program counters, the thread's own first, then
+/// return addresses (of frames that a signal interrupted, program counters).
+///
+/// Returns how many were stored. `*complete` tells whether the chain was
+/// followed to its outermost frame.
+size_t cunwind_walk(
+    cunwind_space *space, int thread, const uint64_t registers[_Nonnull 17],
+    uint64_t *counters, size_t room, bool *complete);
+
+#pragma clang assume_nonnull end
