@@ -3,9 +3,10 @@ import JSONText
 
 /// All that is told about one function.
 struct FunctionView {
-    /// An instruction as it stands in the file.
+    /// An instruction as it stands in the file, or in the process.
     private struct Line {
-        let address: LinkAddress
+        /// In the space that it was decoded in.
+        let address: String
         let bytes: [UInt8]
         let text: String
         /// Whether a detour overwrites some of it.
@@ -46,13 +47,20 @@ struct FunctionView {
             return
         }
         lines = Self.lines(of: try object.image.bytes(at: shown), shown, site, decoder)
-        bytesNow = try object.mapping?.bytes(at: shown)
-        linesNow = bytesNow.map { Self.lines(of: ByteView($0), shown, site, decoder) } ?? []
+        guard let mapping = object.mapping, let place = mapping.object.bias.remote(shown) else {
+            bytesNow = nil
+            linesNow = []
+            return
+        }
+        let bytes = try mapping.bytes(at: shown)
+        bytesNow = bytes
+        linesNow = Self.lines(
+            of: ByteView(bytes), place, site.flatMap { mapping.object.bias.remote($0) }, decoder)
     }
 
-    private static func lines(
-        of bytes: ByteView, _ shown: AddressRange<LinkAddress>,
-        _ site: AddressRange<LinkAddress>?, _ decoder: borrowing Decoder
+    private static func lines<Space>(
+        of bytes: ByteView, _ shown: AddressRange<Space>, _ site: AddressRange<Space>?,
+        _ decoder: borrowing Decoder
     ) -> [Line] {
         var lines: [Line] = []
         var offset = 0
@@ -66,7 +74,7 @@ struct FunctionView {
             else { break }
             lines.append(
                 Line(
-                    address: address, bytes: slice.array(),
+                    address: address.description, bytes: slice.array(),
                     text: decoder.text(slice, address: address),
                     isInSite: site?.overlaps(range) ?? false))
             offset += length
@@ -143,7 +151,7 @@ extension FunctionView {
         ])
         for line in lines {
             table.add([
-                "\(line.address)", Hexadecimal.text(line.bytes), line.isInSite ? "yes" : "no",
+                line.address, Hexadecimal.text(line.bytes), line.isInSite ? "yes" : "no",
                 line.text,
             ])
         }
@@ -171,7 +179,7 @@ extension FunctionView {
 
     private func json(_ line: Line) -> JSONValue {
         [
-            "address": .string("\(line.address)"),
+            "address": .string(line.address),
             "bytes": .string(Hexadecimal.text(line.bytes)),
             "inSite": .bool(line.isInSite),
             "text": .string(line.text),

@@ -24,10 +24,21 @@ struct ObjectTarget: ParsableArguments {
     }
 
     func open() throws -> ExaminedObject {
-        guard let processID else { return try ExaminedObject(path: FilePath(target)) }
+        guard let processID else { return try openFile() }
         let process = try TargetProcess.find(ProcessID(rawValue: processID))
         try process.requireSupportedProgram()
         return try ExaminedObject(try choose(from: try process.loadedObjects()), of: process)
+    }
+
+    private func openFile() throws -> ExaminedObject {
+        do throws(ELFError) {
+            return try ExaminedObject(path: FilePath(target))
+        } catch {
+            guard case .system(_, _, .noSuchFileOrDirectory) = error else { throw error }
+            throw Failure(
+                status: .noSuchTarget, code: "file.none",
+                message: "there is no file '\(target)'; TARGET is a process id or a path")
+        }
     }
 
     private func choose(from objects: [LoadedObject]) throws(Failure) -> LoadedObject {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import HotpatchKit
 import SystemPackage
 
@@ -65,7 +66,9 @@ struct TargetSelection: ParsableArguments {
                 message:
                     "cannot look for processes\(exe.map { " that run '\($0)'" } ?? ""): \(error)")
         }
-        if search.found.isEmpty, !search.notPermitted.isEmpty {
+        // Root may look at every process that a program could run in, but for what
+        // a security module keeps to itself.
+        if search.found.isEmpty, !search.notPermitted.isEmpty, geteuid() != 0 {
             throw Failure(
                 status: .notPermitted, code: "process.not-permitted",
                 message: "found no such process among those that you may look at; "
