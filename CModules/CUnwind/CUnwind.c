@@ -92,7 +92,7 @@ static int load_table(
     Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base, void *context) {
     (void)data, (void)name, (void)base, (void)context;
     Dwarf_Addr bias;
-    // None is no failure: such an object's frames end the walk.
+    // None is no failure: such an object's frames end the walk (find_rules).
     (void)dwfl_module_eh_cfi(module, &bias);
     return DWARF_CB_OK;
 }
@@ -106,27 +106,52 @@ bool cunwind_prepare(cunwind_space *space, int process, cunwind_read read, void 
 }
 
 struct walk {
+    Dwfl *dwfl;
     uint64_t *counters;
     size_t room;
     size_t count;
+    /// The last frame says by its table that nobody called it.
+    bool outermost;
 };
+
+/// Looks up the rules for the frame at `counter`; false where no unwind table
+/// covers it. libdwfl would then follow rbp, which may belong to an outer frame,
+/// and skip those in between.
+static bool find_rules(struct walk *walk, Dwarf_Addr counter) {
+    Dwarf_Addr bias;
+    Dwfl_Module *module = dwfl_addrmodule(walk->dwfl, counter);
+    Dwarf_CFI *table = module == NULL ? NULL : dwfl_module_eh_cfi(module, &bias);
+    Dwarf_Frame *rules = NULL;
+    if (table == NULL || dwarf_cfi_addrframe(table, counter - bias, &rules) != 0) return false;
+    Dwarf_Op memory[3], *rule = NULL;
+    size_t count = 0;
+    int return_address = dwarf_frame_info(rules, NULL, NULL, NULL);
+    // 'Undefined' is told by no operations in the caller's own memory.
+    walk->outermost = return_address >= 0
+        && dwarf_frame_register(rules, return_address, memory, &rule, &count) == 0
+        && count == 0 && rule == memory;
+    free(rules);
+    return true;
+}
 
 static int note_frame(Dwfl_Frame *frame, void *data) {
     struct walk *walk = data;
     Dwarf_Addr counter;
-    if (!dwfl_frame_pc(frame, &counter, NULL)) return DWARF_CB_ABORT;
+    bool interrupted;
+    if (!dwfl_frame_pc(frame, &counter, &interrupted)) return DWARF_CB_ABORT;
     if (walk->count == walk->room) return DWARF_CB_ABORT;
     walk->counters[walk->count++] = counter;
-    return DWARF_CB_OK;
+    // A return address may lie behind the end of the function that called.
+    return find_rules(walk, counter - (interrupted ? 0 : 1)) ? DWARF_CB_OK : DWARF_CB_ABORT;
 }
 
 size_t cunwind_walk(
     cunwind_space *space, int thread, const uint64_t registers[17], uint64_t *counters,
     size_t room, bool *complete) {
-    struct walk walk = {.counters = counters, .room = room, .count = 0};
+    struct walk walk = {.dwfl = space->dwfl, .counters = counters, .room = room};
     space->registers = registers;
     int result = dwfl_getthread_frames(space->dwfl, thread, note_frame, &walk);
     space->registers = NULL;
-    *complete = result == 0;
+    *complete = result == 0 && walk.outermost;
     return walk.count;
 }

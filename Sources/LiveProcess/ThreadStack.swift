@@ -10,6 +10,9 @@ public struct ThreadStack: Sendable {
     ///
     /// How far down it is used is not known, so every word of it may be in use.
     public let ordinary: AddressRange<RemoteAddress>?
+    /// Below the stack pointer on the ordinary stack: in use where the thread is on
+    /// an alternate signal stack that lies inside it.
+    let below: AddressRange<RemoteAddress>?
 }
 
 extension MemoryMap {
@@ -28,12 +31,14 @@ extension MemoryMap {
         if let home, home.contains(pointer),
             let used = AddressRange(start: pointer, end: home.end)
         {
-            return ThreadStack(inUse: used, ordinary: nil)
+            return ThreadStack(
+                inUse: used, ordinary: nil,
+                below: AddressRange(start: home.start, end: pointer))
         }
         guard let index = index(at: pointer),
             let used = AddressRange(start: pointer, end: regions[index].range.end)
         else { return nil }
-        return ThreadStack(inUse: used, ordinary: home)
+        return ThreadStack(inUse: used, ordinary: home, below: nil)
     }
 
     /// `[stack]`, down to the pointer where it has grown since the map was read.
@@ -81,9 +86,28 @@ extension TargetProcess {
         guard let stack = map.stack(of: thread.registers, isFirst: isFirst) else {
             return .unreadable
         }
-        let reading = showWords(of: stack.inUse, buffer: &buffer, show)
-        guard case .shownAll = reading, let ordinary = stack.ordinary else { return reading }
-        return showWords(of: ordinary, buffer: &buffer, show)
+        var hasSignalFrame = false
+        let reading = showWords(of: stack.inUse, buffer: &buffer) { words, start in
+            hasSignalFrame = hasSignalFrame || mayHoldSignalFrame(words)
+            return show(words, start)
+        }
+        guard case .shownAll = reading else { return reading }
+        if let ordinary = stack.ordinary {
+            return showWords(of: ordinary, buffer: &buffer, show)
+        }
+        guard hasSignalFrame, let below = stack.below else { return reading }
+        return showWords(of: below, buffer: &buffer, show)
+    }
+
+    /// Whether the kernel may have saved registers there before it ran a signal
+    /// handler: cs, gs, fs and ss stand in one word, which is the same for every
+    /// 64-bit thread (sigcontext, arch/x86/include/uapi/asm/sigcontext.h).
+    private func mayHoldSignalFrame(_ words: Span<UInt64>) -> Bool {
+        for index in words.indices
+        where words[index] & 0xffff_0000_0000_ffff == 0x002b_0000_0000_0033 {
+            return true
+        }
+        return false
     }
 
     private func showWords(

@@ -44,6 +44,8 @@ public struct ThreadJudge {
     public mutating func isQuiet(_ thread: StoppedThread) -> Bool {
         let registers = thread.registers
         let counter = registers.programCounter
+        // A worker of the kernel in the process (io_uring) never runs its code.
+        if counter.rawValue == 0, registers.stackPointer.rawValue == 0 { return true }
         if let stretch = guarded.stretch(at: counter.rawValue) {
             hits.append(Hit(thread: thread.id, stretch: stretch, place: .programCounter(counter)))
             return false
@@ -63,6 +65,12 @@ public struct ThreadJudge {
     /// what its stack says otherwise was left there by calls that have returned.
     private func isLeftover(_ hit: Hit, on thread: StoppedThread) -> Bool {
         guard case .stack = hit.place, let frames else { return false }
+        // On a coroutine's stack the chain ends without what it interrupted on the
+        // ordinary one.
+        let isFirst = thread.id.rawValue == process.id.rawValue
+        guard let stack = map.stack(of: thread.registers, isFirst: isFirst),
+            stack.ordinary == nil
+        else { return false }
         return frames.areFree(of: guarded, on: thread)
     }
 

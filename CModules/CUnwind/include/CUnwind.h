@@ -37,7 +37,8 @@ bool cunwind_prepare(
 /// return addresses (of frames that a signal interrupted, program counters).
 ///
 /// Returns how many were stored. `*complete` tells whether the chain was
-/// followed to its outermost frame.
+/// followed, by unwind tables alone, to a frame whose table says that it is the
+/// outermost.
 size_t cunwind_walk(
     cunwind_space *space, int thread, const uint64_t registers[_Nonnull 17],
     uint64_t *counters, size_t room, bool *complete);
