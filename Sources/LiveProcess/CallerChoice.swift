@@ -35,8 +35,9 @@ struct CallerChoice {
     private static func rank(
         of thread: ThreadID, _ tasks: borrowing TaskList, _ target: TargetProcess
     ) -> Rank? {
-        switch tasks.state(of: thread) {
-        case .none, .dead, .uninterruptible: return nil
+        guard let stat = tasks.taskStat(of: thread), !stat.isKernelWorker else { return nil }
+        switch stat.state {
+        case .dead, .uninterruptible: return nil
         case .running: return .running
         case .sleeping, .stopped, .traced: break
         }

@@ -5,6 +5,9 @@ import SystemPackage
 final class Descriptor: Sendable {
     let rawValue: Int32
 
+    /// O_PATH (open(2)), which needs _GNU_SOURCE: names a file without opening it.
+    static let pathOnly: Int32 = 0o10000000
+
     init(rawValue: Int32) { self.rawValue = rawValue }
     deinit { close(rawValue) }
 

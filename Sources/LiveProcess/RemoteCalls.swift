@@ -58,6 +58,8 @@ public struct RemoteCalls: ~Copyable {
     private let seccomp: SeccompPolicy
     private let place: StubPlace
     private var isWritten = false
+    /// A thread may be in the stub still: it must not be written again, and stays.
+    private var isLost = false
 
     fileprivate init(_ target: TargetProcess, _ seccomp: SeccompPolicy) throws(LiveProcessError) {
         self.target = target
@@ -87,6 +89,7 @@ public struct RemoteCalls: ~Copyable {
     private mutating func perform(
         _ call: RemoteSystemCall, _ arguments: [UInt64], inMemory bytes: [UInt8]
     ) throws(LiveProcessError) -> UInt64 {
+        guard !isLost else { throw .lostDuringCall(target.id, name: call.name) }
         isWritten = true
         let request = RemoteCallRequest(
             call: call, arguments: arguments, bytesInMemory: bytes, place: place, seccomp: seccomp)
@@ -94,8 +97,7 @@ public struct RemoteCalls: ~Copyable {
         do throws(LiveProcessError) {
             result = try request.perform(in: target)
         } catch {
-            // A thread may be in the stub still: it stays.
-            if case .lostDuringCall = error { isWritten = false }
+            if case .lostDuringCall = error { isLost = true }
             throw error
         }
         // The kernel's errors are -4095 to -1.
@@ -108,7 +110,7 @@ public struct RemoteCalls: ~Copyable {
 
     /// Puts back the bytes that the stub stood on.
     fileprivate func finish() throws(LiveProcessError) {
-        guard isWritten else { return }
+        guard isWritten, !isLost else { return }
         try target.writeText(
             [UInt8](repeating: 0, count: StubPlace.size), at: place.stub, tracee: nil)
     }
@@ -119,8 +121,15 @@ public struct RemoteCalls: ~Copyable {
     /// exec, whose mappings show as `/memfd:NAME`. At most 63 bytes of name.
     public mutating func createMemoryFile(
         named name: String
+    ) throws(LiveProcessError) -> RemoteMemoryFile {
+        let shown = Array(name.utf8.prefix(StubPlace.argumentSize - 1))
+        let descriptor = try createMemoryFile(shown + [0])
+        return RemoteMemoryFile(descriptor, name: String(decoding: shown, as: UTF8.self))
+    }
+
+    private mutating func createMemoryFile(
+        _ text: [UInt8]
     ) throws(LiveProcessError) -> RemoteDescriptor {
-        let text = Array(name.utf8.prefix(StubPlace.argumentSize - 1)) + [0]
         // MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC; the last since Linux 6.3.
         let flags: UInt64 = 1 | 2
         let executable: UInt64 = 16
@@ -141,20 +150,22 @@ public struct RemoteCalls: ~Copyable {
         return RemoteDescriptor(rawValue: number)
     }
 
-    /// close(2).
-    public mutating func close(_ file: RemoteDescriptor) throws(LiveProcessError) {
-        _ = try perform(.close, UInt64(UInt32(bitPattern: file.rawValue)))
+    /// close(2). Where the target has closed it itself and may have opened another
+    /// file under the number, nothing is done.
+    public mutating func close(_ file: RemoteMemoryFile) throws(LiveProcessError) {
+        guard target.stillHas(file) else { return }
+        _ = try perform(.close, UInt64(UInt32(bitPattern: file.descriptor.rawValue)))
     }
 
     /// Maps `range` privately, from a file or without one. Throws `remoteCall`
     /// with EEXIST where something is mapped there already.
     public mutating func map(
         _ range: AddressRange<RemoteAddress>, _ protection: RemoteProtection,
-        from file: RemoteDescriptor?, at offset: FileOffset = FileOffset(rawValue: 0)
+        from file: RemoteMemoryFile?, at offset: FileOffset = FileOffset(rawValue: 0)
     ) throws(LiveProcessError) {
         // MAP_PRIVATE | MAP_FIXED_NOREPLACE, and MAP_ANONYMOUS without a file
         let flags: UInt64 = 0x02 | 0x100000 | (file == nil ? 0x20 : 0)
-        let descriptor = file.map { UInt64(UInt32(bitPattern: $0.rawValue)) } ?? .max
+        let descriptor = file.map { UInt64(UInt32(bitPattern: $0.descriptor.rawValue)) } ?? .max
         let arguments = [
             range.start.rawValue, range.count, protection.rawValue, flags, descriptor,
             offset.rawValue,

@@ -1,30 +1,85 @@
 import Glibc
 import SystemPackage
 
+/// A file in memory that the target has open (memfd_create(2)).
+public struct RemoteMemoryFile: Hashable, Sendable {
+    public let descriptor: RemoteDescriptor
+    /// What the kernel calls it: `/memfd:NAME (deleted)`.
+    let linkText: String
+
+    init(_ descriptor: RemoteDescriptor, name: String) {
+        self.descriptor = descriptor
+        linkText = "/memfd:\(name) (deleted)"
+    }
+}
+
 extension TargetProcess {
     /// Gives a file in memory that the target has open its contents, from outside,
     /// and then seals it: neither the target nor anyone else can change it, grow
     /// it or shrink it any more. Private mappings of it can still be written.
     ///
-    /// - Parameter file: what ``RemoteCalls/createMemoryFile(named:)`` returned.
+    /// The target runs meanwhile and may have closed the descriptor and opened
+    /// something else under its number, by mistake or on purpose; opened from
+    /// here, that would be written with the tool's rights. So nothing is written
+    /// but to an empty file in memory of that name.
     public func fill(
-        _ file: RemoteDescriptor, with bytes: [UInt8]
+        _ file: RemoteMemoryFile, with bytes: [UInt8]
     ) throws(LiveProcessError) {
         do throws(Errno) {
-            let opened = try Descriptor.open(
-                "fd/\(file.rawValue)", in: memberFolder.rawValue, O_RDWR)
+            let opened = try openVerified(file)
             try opened.writeAll(bytes)
             // F_ADD_SEALS; F_SEAL_SEAL, SHRINK, GROW and WRITE (fcntl(2)).
             guard fcntl(opened.rawValue, 1033, 1 | 2 | 4 | 8) == 0 else {
                 throw Errno(rawValue: errno)
             }
         } catch {
-            throw failure(error, "fill descriptor \(file.rawValue) of")
+            throw failure(error, "fill descriptor \(file.descriptor.rawValue) of")
         }
+    }
+
+    /// Whether the target still has the file open under the same number.
+    func stillHas(_ file: RemoteMemoryFile) -> Bool {
+        let place = "fd/\(file.descriptor.rawValue)"
+        guard let held = try? Descriptor.open(place, in: memberFolder.rawValue, Descriptor.pathOnly)
+        else {
+            return false
+        }
+        return (try? held.linkText()) == file.linkText
+    }
+
+    private func openVerified(_ file: RemoteMemoryFile) throws(Errno) -> Descriptor {
+        // A descriptor that only names the file opens nothing of it, and holds on
+        // to it while it is looked at.
+        let place = "fd/\(file.descriptor.rawValue)"
+        let held = try Descriptor.open(place, in: memberFolder.rawValue, Descriptor.pathOnly)
+        guard try held.linkText() == file.linkText else { throw .badFileDescriptor }
+        let opened = try Descriptor.open("/proc/self/fd/\(held.rawValue)", O_RDWR)
+        var facts = stat()
+        guard unsafe fstat(opened.rawValue, &facts) == 0 else { throw Errno(rawValue: errno) }
+        // F_GET_SEALS: an error for anything that is no file in memory.
+        guard facts.st_size == 0, fcntl(opened.rawValue, 1034) == 0 else {
+            throw .badFileDescriptor
+        }
+        return opened
     }
 }
 
 extension Descriptor {
+    /// What the kernel calls the file behind it.
+    fileprivate func linkText() throws(Errno) -> String {
+        var failure: Errno?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: 256) { buffer, filled in
+            let count = unsafe buffer.withMemoryRebound(to: CChar.self) { text in
+                guard let base = text.baseAddress else { return 0 }
+                return unsafe readlink("/proc/self/fd/\(rawValue)", base, text.count)
+            }
+            if count < 0 { failure = Errno(rawValue: errno) }
+            filled = max(0, count)
+        }
+        if let failure { throw failure }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// Writes everything from the file's start on.
     fileprivate func writeAll(_ bytes: [UInt8]) throws(Errno) {
         var written = 0

@@ -15,6 +15,9 @@ struct TaskStat {
     var isZombieProcess: Bool { state == .dead && threadCount <= 1 }
 
     /// PF_KTHREAD (include/linux/sched.h).
+    /// A worker of io_uring or vhost: a thread of the process that runs in the
+    /// kernel only (PF_IO_WORKER, PF_USER_WORKER, include/linux/sched.h).
+    var isKernelWorker: Bool { flags & (0x10 | 0x4000) != 0 }
     var isKernelThread: Bool { flags & 0x0020_0000 != 0 }
 
     init?(parsing text: [UInt8]) {

@@ -70,10 +70,13 @@ struct TaskList: ~Copyable {
     }
 
     /// What a thread does at this moment; nil where it is gone.
-    func state(of thread: ThreadID) -> TaskState? {
+    func state(of thread: ThreadID) -> TaskState? { taskStat(of: thread)?.state }
+
+    /// nil where the thread is gone.
+    func taskStat(of thread: ThreadID) -> TaskStat? {
         do throws(Errno) {
             let file = try Descriptor.open("\(thread)/stat", in: tasks.folder.rawValue)
-            return TaskStat(parsing: try file.readToEnd())?.state
+            return TaskStat(parsing: try file.readToEnd())
         } catch {
             // Gone between the listing and now, or about to be.
             return nil

@@ -80,6 +80,7 @@ struct PayloadInstaller {
         do throws(LiveProcessError) {
             try plan.process.fill(file, with: payload.image)
             try mapRegions(of: payload, from: file, by: &calls)
+            try verify(payload, by: &calls)
         } catch {
             try calls.close(file)
             throw error
@@ -92,16 +93,41 @@ struct PayloadInstaller {
     ) throws(LiveProcessError) {
         try mapRegions(of: payload, from: nil, by: &calls)
         do throws(LiveProcessError) {
-            try plan.process.write(payload.image, at: payload.record.extent.start)
+            // The mark of a complete payload comes last.
+            let extent = payload.record.extent
+            let mark = Int(extent.readOnly + extent.code)
+            var image = payload.image
+            image.replaceSubrange(mark..<mark + 8, with: repeatElement(0, count: 8))
+            try plan.process.write(image, at: extent.start)
+            if let data = extent.writableRange?.start {
+                try plan.process.write(Array(payload.image[mark..<mark + 8]), at: data)
+            }
         } catch {
             if let range = payload.record.extent.range { try calls.unmap(range) }
+            throw error
+        }
+        try verify(payload, by: &calls)
+    }
+
+    /// Whatever the target did to the file meanwhile: what is mapped is the payload.
+    private func verify(
+        _ payload: LinkedPayload, by calls: inout RemoteCalls
+    ) throws(LiveProcessError) {
+        guard let range = payload.record.extent.range else { return }
+        do throws(LiveProcessError) {
+            let found = try plan.process.read(range.start, count: payload.image.count)
+            guard found == payload.image else {
+                throw .writeNotSeen(plan.process.id, range: range)
+            }
+        } catch {
+            try calls.unmap(range)
             throw error
         }
     }
 
     /// Each region with its one kind of access; all or none.
     private func mapRegions(
-        of payload: LinkedPayload, from file: RemoteDescriptor?, by calls: inout RemoteCalls
+        of payload: LinkedPayload, from file: RemoteMemoryFile?, by calls: inout RemoteCalls
     ) throws(LiveProcessError) {
         let extent = payload.record.extent
         let regions: [(AddressRange<RemoteAddress>?, RemoteProtection)] = [
