@@ -267,10 +267,10 @@ extension ObjectChecks {
             throw .relocationType(
                 section: target.name, offset: offset, type: relocation.type.rawValue)
         }
-        guard kind != .none else { return }
         guard offset <= target.size, kind.width <= target.size - offset else {
             throw .relocationOffset(section: target.name, offset: offset, size: target.size)
         }
+        guard kind != .none else { return }
         let index = Int(relocation.symbolIndex)
         guard index > 0, symbols.indices.contains(index) else {
             throw .relocationSymbol(

@@ -132,6 +132,10 @@ public enum PayloadState {
         magic + PayloadHeader.littleEndian(seconds)
     }
 
+    /// Whether the payload was filled to its end: the mark at its last region's
+    /// start is part of what is written.
+    public static func isComplete(_ bytes: [UInt8]) -> Bool { bytes.starts(with: magic) }
+
     /// When the payload was switched in, or nil where the bytes do not tell.
     public static func appliedAt(_ bytes: [UInt8]) -> UInt64? {
         guard bytes.count >= 16, Array(bytes[0..<8]) == magic else { return nil }

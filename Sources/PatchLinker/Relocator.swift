@@ -91,7 +91,8 @@ struct Relocator {
     func relocate(_ image: inout PayloadImage) throws(LinkError) {
         for piece in object.pieces {
             guard let offset = layout.sections[piece.section.index] else { continue }
-            for relocation in piece.relocations {
+            for relocation in piece.relocations
+            where relocation.type.rawValue != PatchRelocation.none.rawValue {
                 try apply(relocation, at: offset + relocation.offset.rawValue, in: &image)
             }
         }

@@ -11,7 +11,8 @@ public enum ThreadLocalStorage {
     static func ofProgram(_ segment: Segment, offset: UInt64) -> ThreadLocalBinding? {
         let alignment = max(segment.alignment, 1)
         guard offset <= segment.memorySize, alignment & (alignment - 1) == 0,
-            segment.address.rawValue % alignment == 0, segment.memorySize < 1 << 40
+            alignment <= 1 << 30, segment.address.rawValue % alignment == 0,
+            segment.memorySize < 1 << 40
         else { return nil }
         let blockSize = (segment.memorySize + alignment - 1) & ~(alignment - 1)
         return ThreadLocalBinding(

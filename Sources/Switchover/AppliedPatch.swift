@@ -12,8 +12,13 @@ public struct AppliedPatch: Sendable {
         /// None of its detours stands; the payload stays, since pointers to it
         /// may be anywhere.
         case reverted
+        /// It was mapped and never switched in: what an interrupted run left.
+        case unused
         /// Some detours stand, some do not: an interrupted run, or another tool.
         case mixed
+
+        /// Whether code of the payload may be called through a detour.
+        public var isSwitchedIn: Bool { self == .applied || self == .mixed }
     }
 
     public let record: PayloadRecord
@@ -65,12 +70,14 @@ extension TargetProcess {
         where try read(detour.site, count: detour.original.count) == detour.jump {
             standing += 1
         }
-        let state: AppliedPatch.State =
-            standing == 0 ? .reverted : standing == record.detours.count ? .applied : .mixed
         var appliedAt: UInt64?
         if let data = record.extent.writableRange {
             appliedAt = PayloadState.appliedAt(try read(data.start, count: PayloadState.size))
         }
+        let state: AppliedPatch.State =
+            standing == 0
+            ? (appliedAt == nil ? .unused : .reverted)
+            : standing == record.detours.count ? .applied : .mixed
         return AppliedPatch(record: record, state: state, appliedAt: appliedAt)
     }
 }

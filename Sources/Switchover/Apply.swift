@@ -102,6 +102,16 @@ extension Switchover {
 
     /// The payload was mapped and nothing leads to it.
     private static func discard(_ payload: LinkedPayload, by installer: PayloadInstaller) {
+        // Where a write failed and could not be undone, a jump may lead there.
+        let isUnused = payload.record.detours.allSatisfy { detour in
+            let found = try? installer.plan.process.read(
+                detour.site, count: detour.original.count)
+            return found == detour.original
+        }
+        guard isUnused else {
+            return Logger(label: "hotpatch.apply").error(
+                "the payload at \(payload.record.extent.start) stays: a jump may lead to it")
+        }
         do throws(LiveProcessError) {
             try installer.remove(payload)
         } catch {

@@ -12,7 +12,7 @@ extension ApplyPlan {
         of manifest: PatchManifest, at base: BaseObject, with applied: [AppliedPatch]
     ) -> [SwitchRefusal] {
         var reasons: [SwitchRefusal] = []
-        for patch in applied where patch.state != .reverted {
+        for patch in applied where patch.state.isSwitchedIn {
             let record = patch.record
             if patch.state == .mixed { reasons.append(.mixedState(name: record.name)) }
             if record.name == manifest.name {

@@ -77,7 +77,7 @@ struct ApplyPlan {
             return ApplyPlan(
                 process: process, patch: patch, base: base, payload: payload, target: target,
                 program: objects.first(where: \.isProgram),
-                kept: try kept(payload, among: applied, in: process),
+                kept: kept(payload, among: applied, in: process),
                 guarded: guardedCode(
                     patch.manifest, at: base, allowsActive: options.allowsActiveOriginals))
         } catch {
@@ -89,16 +89,21 @@ struct ApplyPlan {
     /// be mapped now.
     private static func kept(
         _ payload: PayloadPlan, among applied: [AppliedPatch], in process: TargetProcess
-    ) throws(LinkError) -> LinkedPayload? {
-        for patch in applied where patch.state == .reverted {
+    ) -> LinkedPayload? {
+        for patch in applied where !patch.state.isSwitchedIn {
             let extent = patch.record.extent
             guard patch.record.digest == payload.digest, extent.range?.count == payload.size else {
                 continue
             }
-            let linked = try payload.link(at: extent.start)
+            // It may be out of reach by now, where the object was loaded anew.
+            guard let linked = try? payload.link(at: extent.start),
+                let data = extent.writableRange?.start
+            else { continue }
             let constant = linked.constantPart
             if let bytes = try? process.read(extent.start, count: constant.count),
-                constant.elementsEqual(bytes)
+                constant.elementsEqual(bytes),
+                let state = try? process.read(data, count: PayloadState.size),
+                PayloadState.isComplete(state)
             {
                 return linked
             }

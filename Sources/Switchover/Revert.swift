@@ -14,13 +14,13 @@ extension Switchover {
         return try alone(with: process, options) { () throws(SwitchoverError) in
             let all = try status(of: process)
             let patches = all.filter { $0.record.name == name }
-            if let present = patches.first(where: { $0.state != .reverted }) {
+            if let present = patches.first(where: { $0.state.isSwitchedIn }) {
                 return try carryOut(present, process, options, since: start)
             }
             if let present = patches.first {
                 return report(.alreadyReverted, present.record, since: start)
             }
-            let applied = all.filter { $0.state != .reverted }.map(\.record.name)
+            let applied = all.filter { $0.state.isSwitchedIn }.map(\.record.name)
             throw .refused([.notApplied(name: name, applied: applied)])
         }
     }
@@ -32,7 +32,7 @@ extension Switchover {
     ) throws(SwitchoverError) -> [SwitchReport] {
         try alone(with: process, options) { () throws(SwitchoverError) in
             var reports: [SwitchReport] = []
-            let applied = try status(of: process).filter { $0.state != .reverted }
+            let applied = try status(of: process).filter { $0.state.isSwitchedIn }
                 .sorted { ($0.appliedAt ?? 0) > ($1.appliedAt ?? 0) }
             for patch in applied {
                 let start = ContinuousClock().now

@@ -25,7 +25,7 @@ public enum Switchover {
     public static func processes(patchedWith name: String?) throws(Errno) -> ProcessSearch {
         try ProcessSearch.matching { process throws(LiveProcessError) in
             try process.appliedPatches(in: try process.memoryMap()).contains {
-                $0.state != .reverted && (name == nil || $0.record.name == name)
+                $0.state.isSwitchedIn && (name == nil || $0.record.name == name)
             }
         }
     }

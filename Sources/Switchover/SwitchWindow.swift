@@ -52,11 +52,13 @@ struct SwitchWindow {
                 let stop = try attempt(frames: frames, isLast: isLast)
                 return Passage(stop: stop, attempts: attempts)
             } catch .busy(let activities, _) {
-                if frames == nil, activities.allSatisfy(\.mayBeLeftover) {
+                if activities.allSatisfy(\.mayBeLeftover) {
                     // Words on stacks look like return addresses. Whether they are
-                    // takes unwind tables, which are loaded now, and one more try.
+                    // takes unwind tables: those of what is loaded now, and at
+                    // least one more try.
+                    let isFirst = frames == nil
                     frames = CallChains(process)
-                    if frames != nil { continue }
+                    if isFirst, frames != nil { continue }
                 }
                 obstacle = .busy(activities, waited: clock.now - start)
             } catch .process(.cannotStopNow(let id, let reason)) {
@@ -72,7 +74,10 @@ struct SwitchWindow {
 
     /// A first write to a page costs a copy of it; better now than in the stop.
     private func prefault() throws(SwitchoverError) {
-        let sites = edits.compactMap { AddressRange(start: $0.site, count: UInt64($0.to.count)) }
+        let map = try process.looked { p throws(LiveProcessError) in try p.memoryMap() }
+        // What was code when the plan was made may be data by now.
+        let sites = edits.filter { map.reasonAgainstWriting(at: $0.site) == nil }
+            .compactMap { AddressRange(start: $0.site, count: UInt64($0.to.count)) }
         _ = try process.looked { p throws(LiveProcessError) in try p.prefault(text: sites) }
     }
 

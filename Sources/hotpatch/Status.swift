@@ -74,7 +74,7 @@ struct Status: ParsableCommand, Verbose {
             let record = patch.record
             table.add([
                 "\(process.id)", process.name, record.name, record.version, patch.state.rawValue,
-                patch.state == .reverted ? "" : patch.appliedAt.map(LocalTime.text) ?? "",
+                !patch.state.isSwitchedIn ? "" : patch.appliedAt.map(LocalTime.text) ?? "",
                 record.object, record.detours.map(\.symbol).joined(separator: " "),
             ])
         }
