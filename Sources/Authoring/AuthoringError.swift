@@ -6,6 +6,9 @@ import SystemPackage
 
 /// Why no patch could be made.
 public enum AuthoringError: Error, Sendable {
+    // What the user named.
+    case outputIsInput(output: String, role: String)
+
     // The base.
     case base(ELFError)
     case baseKind(base: String, reason: String)
@@ -45,7 +48,7 @@ public enum AuthoringError: Error, Sendable {
     public var isRefusal: Bool {
         switch self {
         case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
-            .contract:
+            .contract, .outputIsInput, .patch(.outputTaken):
             true
         default: false
         }
@@ -54,6 +57,7 @@ public enum AuthoringError: Error, Sendable {
     /// A stable code for scripts.
     public var code: String {
         switch self {
+        case .outputIsInput: "build.output-is-input"
         case .base(let error), .object(let error): error.code
         case .baseKind: "build.base-kind"
         case .noSymbols: "build.no-symbols"
@@ -105,6 +109,7 @@ public struct Suggestion: Hashable, Sendable {
 extension AuthoringError: CustomStringConvertible {
     public var description: String {
         switch self {
+        case .outputIsInput: inputText
         case .base, .baseKind, .noSymbols: baseText
         case .compilerMissing, .compilerFailed, .compilerKilled, .compilerMachine, .object, .system,
             .notKept, .decoder, .patch:
@@ -115,6 +120,14 @@ extension AuthoringError: CustomStringConvertible {
         case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
             .contract:
             refusalText
+        }
+    }
+
+    private var inputText: String {
+        switch self {
+        case .outputIsInput(let output, let role):
+            "cannot write the patch to '\(output)': it is \(role); name another output"
+        default: ""
         }
     }
 

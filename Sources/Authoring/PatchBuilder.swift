@@ -20,6 +20,7 @@ public struct PatchBuilder {
 
     private init(_ request: BuildRequest) throws(AuthoringError) {
         self.request = request
+        try RequestChecks(request).run()
         base = try BaseObject(path: request.base)
         warnings = base.warnings
     }

@@ -20,6 +20,8 @@ public enum PatchFileError: Error, Equatable, Sendable {
     case manifest(name: String, JSONError)
     /// Manifest or object break a rule that a patch must keep.
     case invalid(name: String, PatchDefect)
+    /// Where a patch is to be written is something that it must not replace.
+    case outputTaken(name: String, OutputObstacle)
     /// libelf could not append the manifest.
     case notWritable(name: String, message: String)
 
@@ -34,6 +36,7 @@ public enum PatchFileError: Error, Equatable, Sendable {
         case .version: "patch.version"
         case .manifest: "patch.manifest"
         case .invalid: "patch.invalid"
+        case .outputTaken: "patch.output-taken"
         case .notWritable: "patch.not-writable"
         }
     }
@@ -60,8 +63,27 @@ extension PatchFileError: CustomStringConvertible {
             "the manifest of '\(name)' is malformed: \(error); build the patch again"
         case .invalid(let name, let defect):
             "the patch '\(name)' is refused: \(defect); build the patch again"
+        case .outputTaken(let name, let obstacle):
+            "'\(name)' exists and is \(obstacle); remove it or name another output"
         case .notWritable(let name, let message):
             "cannot put the manifest into '\(name)': \(message)"
+        }
+    }
+}
+
+/// What is in the way where a patch is to be written.
+public enum OutputObstacle: Equatable, Sendable {
+    /// A device, a folder, a pipe, or a link to one or to nothing.
+    case notARegularFile
+    /// A file of somebody, who may miss it.
+    case notAPatch
+}
+
+extension OutputObstacle: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .notARegularFile: "no regular file"
+        case .notAPatch: "no patch"
         }
     }
 }

@@ -1,4 +1,5 @@
 import CELF
+import ELFImage
 import Glibc
 import JSONText
 import SystemPackage
@@ -14,8 +15,36 @@ extension PatchFile {
         return (bytes, try PatchFile(bytes: bytes, name: name))
     }
 
+    /// Refuses to replace what is at `path`, unless it is a patch, whatever it
+    /// says, or an empty file. Nothing that is not a regular file is opened: that
+    /// alone can have an effect on a device.
+    public static func checkOutput(_ path: FilePath) throws(PatchFileError) {
+        let name = path.string
+        var status = stat()
+        guard unsafe lstat(name, &status) == 0 else {
+            let failure = Errno(rawValue: errno)
+            // Nothing is there, or nothing can be: creating the file tells why.
+            if [.noSuchFileOrDirectory, .notDirectory].contains(failure) { return }
+            throw PatchFileError.system(name: name, action: "look at", errno: failure)
+        }
+        guard unsafe stat(name, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw PatchFileError.outputTaken(name: name, .notARegularFile)
+        }
+        guard status.st_size > 0 else { return }
+        let image: ELFImage
+        do throws(ELFError) {
+            image = try ELFImage.open(path: path)
+        } catch {
+            throw PatchFileError.outputTaken(name: name, .notAPatch)
+        }
+        guard image.section(named: manifestSection) != nil else {
+            throw PatchFileError.outputTaken(name: name, .notAPatch)
+        }
+    }
+
     /// Writes `bytes` beside `path` and renames the result, so that `path` is at
-    /// every moment either what it was or complete. Nothing is left on failure.
+    /// every moment either what it was or complete. Nothing is left on failure,
+    /// and nothing replaced that ``checkOutput(_:)`` refuses.
     public static func write(_ bytes: [UInt8], to path: FilePath) throws(PatchFileError) {
         let name = path.string
         guard let last = path.lastComponent else {
@@ -35,6 +64,7 @@ extension PatchFile {
                         name: name, action: "write", errno: Errno(rawValue: errno))
                 }
             }
+            try checkOutput(path)
             guard unsafe rename(aside.string, name) == 0 else {
                 throw PatchFileError.system(
                     name: name, action: "replace", errno: Errno(rawValue: errno))
