@@ -6,6 +6,8 @@ import SystemPackage
 /// case says otherwise, the process runs on as if nothing had been tried.
 public enum LiveProcessError: Error, Equatable, Sendable {
     case noSuchProcess(ProcessID)
+    /// The number is that of a thread.
+    case threadOfProcess(ThreadID, of: ProcessID)
     /// The process ended, or its number was given to another one meanwhile.
     case ended(ProcessID)
     /// It has ended already, and only its parent has not noticed.
@@ -77,6 +79,7 @@ extension LiveProcessError {
     public var code: String {
         switch self {
         case .noSuchProcess: "process.none"
+        case .threadOfProcess: "process.thread"
         case .ended: "process.ended"
         case .zombie: "process.zombie"
         case .kernelThread: "process.kernel-thread"
@@ -107,6 +110,8 @@ extension LiveProcessError: CustomStringConvertible {
         switch self {
         case .noSuchProcess(let pid):
             "there is no process \(pid)"
+        case .threadOfProcess(let thread, let pid):
+            "\(thread) is a thread of process \(pid); name the process: --pid \(pid)"
         case .ended(let pid):
             "process \(pid) ended meanwhile"
         case .zombie(let pid):

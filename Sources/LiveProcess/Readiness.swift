@@ -7,7 +7,7 @@ extension TargetProcess {
     /// Throws `alreadyTraced` where a debugger or another tracer holds it.
     public func requireUntraced() throws(LiveProcessError) {
         guard let tracer = try facts().tracer else { return }
-        let name = (try? TargetProcess.find(tracer))?.name ?? "?"
+        let name = TargetProcess.nameOfTask(tracer)
         throw .alreadyTraced(id, thread: ThreadID(rawValue: id.rawValue), by: tracer, name: name)
     }
 

@@ -44,10 +44,26 @@ public final class TargetProcess: Sendable {
         guard let stat else {
             throw .malformed(id, place: "/proc/\(id)/stat", rule: "not in the known form", value: 0)
         }
+        // /proc lists processes only, but answers for each thread by its number too.
+        if let group = threadGroup(in: folder), group != id {
+            throw .threadOfProcess(ThreadID(rawValue: id.rawValue), of: group)
+        }
         if stat.isZombieProcess { throw .zombie(id) }
         if stat.isKernelThread { throw .kernelThread(id, name: stat.name) }
         guard let (member, memberFolder) = findMember(of: folder) else { throw .ended(id) }
         return TargetProcess(id, stat, folder, member, memberFolder)
+    }
+
+    /// The process that the task of that folder belongs to.
+    private static func threadGroup(in folder: Descriptor) -> ProcessID? {
+        guard let text = try? contents("status", of: folder) else { return nil }
+        return ProcessFacts(parsing: text)?.group
+    }
+
+    /// The name of a process or of a thread, for messages.
+    static func nameOfTask(_ id: ProcessID) -> String {
+        guard let text = try? Descriptor.open("/proc/\(id)/comm").readToEnd() else { return "?" }
+        return String(decoding: text.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 
     private static func findMember(of process: Descriptor) -> (ThreadID, Descriptor)? {
@@ -288,7 +304,7 @@ extension TargetProcess {
             let facts = ProcessFacts(parsing: text), facts.state != .dead
         else { return .ended(id) }
         if let tracer = facts.tracer {
-            let name = (try? TargetProcess.find(tracer))?.name ?? "?"
+            let name = TargetProcess.nameOfTask(tracer)
             return .alreadyTraced(id, thread: thread, by: tracer, name: name)
         }
         return .notPermitted(id, action: "trace", cause: permissionCause())

@@ -75,6 +75,8 @@ public struct ProcessFacts: Sendable {
     public let state: TaskState
     /// The process that traces its first thread.
     public let tracer: ProcessID?
+    /// The process that the thread belongs to, where these are facts of a thread.
+    let group: ProcessID
     /// Effective user and group.
     public let userID: UInt32
     public let groupID: UInt32
@@ -102,6 +104,7 @@ public struct ProcessFacts: Sendable {
         else { return nil }
         self.name = name
         state = TaskState(letter: letter)
+        group = ProcessID(rawValue: Int32(truncatingIfNeeded: numbers("Tgid").first ?? 0))
         let tracerID = Int32(truncatingIfNeeded: numbers("TracerPid").first ?? 0)
         tracer = tracerID > 0 ? ProcessID(rawValue: tracerID) : nil
         userID = users

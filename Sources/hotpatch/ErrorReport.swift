@@ -27,7 +27,7 @@ extension Failure {
 extension LiveProcessError {
     fileprivate var exitStatus: ExitStatus {
         switch self {
-        case .noSuchProcess, .ended, .zombie: .noSuchTarget
+        case .noSuchProcess, .threadOfProcess, .ended, .zombie: .noSuchTarget
         case .notPermitted: .notPermitted
         case .kernelThread, .foreignProgram, .alreadyTraced, .seccomp, .noRoomForStub,
             .programChanged:

@@ -11,7 +11,7 @@ struct Failure: Error {
 
     /// Standard error only, so that output can be piped.
     func report() {
-        StandardError.write("hotpatch: \(message) [\(code)]\n")
+        StandardError.write("hotpatch: \(message.printable) [\(code)]\n")
     }
 }
 
@@ -31,4 +31,20 @@ enum StandardError {
             rest = rest.dropFirst(written)
         }
     }
+}
+
+extension String {
+    /// The text without what would steer the terminal: names in it come from files
+    /// and processes of strangers. Line ends stay.
+    var printable: String {
+        guard utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) else { return self }
+        return String(
+            String.UnicodeScalarView(
+                unicodeScalars.map {
+                    $0 != "\n" && ($0.value < 0x20 || $0.value == 0x7f) ? "?" : $0
+                }))
+    }
+
+    /// The same on one line.
+    var printableLine: String { String(printable.map { $0 == "\n" ? "?" : $0 }) }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import HotpatchKit
 import JSONText
 import SystemPackage
@@ -9,7 +10,15 @@ struct TargetResult {
     let outcome: Result<SwitchReport, Failure>
 
     /// As a person reads it; a process that was not found has no name.
-    var title: String { name.isEmpty ? "\(id)" : "\(id) (\(name))" }
+    var title: String { name.isEmpty ? "\(id)" : "\(id) (\(name.printableLine))" }
+
+    /// What came of it, for a person.
+    var sentence: String {
+        switch outcome {
+        case .success(let report): "\(title): \(report.sentence)"
+        case .failure(let failure): "\(title): \(failure.message.printable) [\(failure.code)]"
+        }
+    }
 
     var status: ExitStatus {
         switch outcome {
@@ -29,7 +38,21 @@ extension [TargetResult] {
     }
 
     /// Prints all results and ends the command with their status.
+    ///
+    /// What was done is done, whether it can be printed or not: where standard
+    /// output fails, standard error tells it.
     func report(command: String, format: OutputFormat) throws(Failure) {
+        _ = signal(SIGPIPE, SIG_IGN)
+        do throws(Failure) {
+            try print(command: command, format: format)
+        } catch {
+            for result in self { StandardError.write("hotpatch: \(result.sentence)\n") }
+            throw error
+        }
+        if status != .done { Hotpatch.exit(with: status) }
+    }
+
+    private func print(command: String, format: OutputFormat) throws(Failure) {
         switch format {
         case .json:
             try StandardOutput.write(
@@ -45,16 +68,11 @@ extension [TargetResult] {
         case .table:
             for result in self {
                 switch result.outcome {
-                case .success(let report):
-                    try StandardOutput.write("\(result.title): \(report.sentence)\n")
-                case .failure(let failure):
-                    StandardError.write(
-                        "hotpatch: \(result.title): \(failure.message) [\(failure.code)]\n"
-                    )
+                case .success: try StandardOutput.write(result.sentence + "\n")
+                case .failure: StandardError.write("hotpatch: \(result.sentence)\n")
                 }
             }
         }
-        if status != .done { Hotpatch.exit(with: status) }
     }
 }
 
