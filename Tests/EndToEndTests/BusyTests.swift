@@ -10,10 +10,10 @@ import Testing
         let patch: FilePath
         var target: [String] { ["--pid", "\(victim.pid)"] }
 
-        init() throws {
+        init(_ arguments: [String] = []) throws {
             let program = try Program.compile("busy")
             patch = try Patch.build("busy-fix", for: program)
-            victim = try startVictim(program)
+            victim = try startVictim(program, arguments)
         }
 
         /// Brings the second thread into the function, and returns its id.
@@ -34,7 +34,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["sleep", "spin"]) func aBusyThreadIsNamed(_ how: String) throws {
+    @Test(arguments: ["sleep", "spin", "untabled"]) func aBusyThreadIsNamed(_ how: String) throws {
         let scene = try Scene()
         let thread = try scene.enter(how)
         try scene.expectBusy(thread)
@@ -54,6 +54,30 @@ import Testing
         #expect(try scene.victim.ask("leave") == "old")
         try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
         #expect(try scene.victim.ask("ask") == "new")
+    }
+
+    @Test(arguments: ["sleep", "spin"]) func aSignalStackInsideTheThreadsOwnHidesNothing(
+        _ how: String
+    ) throws {
+        let scene = try Scene(["inner"])
+        let thread = try scene.enter(how)
+        #expect(try scene.victim.ask("interrupt") == "interrupted")
+        try scene.expectBusy(thread)
+        #expect(try scene.victim.ask("resume") == "resumed")
+        #expect(try scene.victim.ask("leave") == "old")
+        try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
+        #expect(try scene.victim.ask("ask") == "new")
+    }
+
+    @Test func aThreadIsNoProcess() throws {
+        let scene = try Scene()
+        let thread = try scene.enter("sleep")
+        for command in [["apply", scene.patch.string], ["status"], ["revert", "busy-fix"]] {
+            try Tool.expect(
+                5, command + ["--pid", thread],
+                says: ["\(thread) is a thread of process \(scene.victim.pid)"])
+        }
+        #expect(try scene.victim.ask("leave") == "old")
     }
 
     @Test func applyWaitsUntilTheThreadLeaves() throws {
