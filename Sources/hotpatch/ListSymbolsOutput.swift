@@ -57,8 +57,9 @@ struct FunctionList {
     private func table() -> Table {
         var table = Table([
             .init(title: "address", alignment: .right), .init(title: "size", alignment: .right),
-            .init(title: "kind"), .init(title: "verdict"), .init(title: "name"),
-            .init(title: "detail", mayShrink: true),
+            .init(title: "kind"), .init(title: "verdict"),
+            .init(title: "name", shrinking: .init(rank: 2, least: 10)),
+            .init(title: "detail", shrinking: .init(rank: 1, least: 8)),
         ])
         for record in records {
             let aliases = record.names.dropFirst().map(\.text).joined(separator: ", ")

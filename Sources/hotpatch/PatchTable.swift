@@ -5,7 +5,7 @@ struct PatchTable {
     private var table = Table([
         .init(title: "what"), .init(title: "name"), .init(title: "kind"),
         .init(title: "address"), .init(title: "size", alignment: .right),
-        .init(title: "detail", mayShrink: true),
+        .init(title: "detail", shrinking: .init(rank: 1, least: 12)),
     ])
 
     mutating func add(

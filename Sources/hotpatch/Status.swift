@@ -31,8 +31,11 @@ struct Status: ParsableCommand, Verbose {
                 rows += patches.map { (process, $0) }
             }
         } else {
-            for (_, found) in try targets.find(all: Switchover.patchedProcesses) {
+            for (_, found) in try targets.find(
+                all: Switchover.patchedProcesses, none: "no process has a patch")
+            {
                 let process = try found.get()
+                try process.requireSupportedProgram()
                 rows += try Switchover.status(of: process).map { (process, $0) }
             }
         }
@@ -64,25 +67,50 @@ struct Status: ParsableCommand, Verbose {
         if rows.isEmpty && output.format == .table {
             return try StandardOutput.write("No patch is applied.\n")
         }
-        var table = Table([
-            .init(title: "pid", alignment: .right), .init(title: "program"),
-            .init(title: "patch"), .init(title: "version"), .init(title: "state"),
-            .init(title: "since"), .init(title: "object"),
-            .init(title: "functions", mayShrink: true),
-        ])
+        let table = table(rows)
+        try StandardOutput.write(table.text(format: output.format, width: StandardOutput.width))
+    }
+
+    /// People see a digest only where one process has two builds of a patch; programs
+    /// can rely on its column.
+    private func table(_ rows: [(TargetProcess, AppliedPatch)]) -> Table {
+        let isForPrograms = output.format == .tsv
+        let showsDigest = isForPrograms || hasNamesakes(rows)
+        var columns: [Table.Column] = [
+            .init(title: "pid", alignment: .right),
+            .init(title: "program", shrinking: .init(rank: 4, least: 8)),
+            .init(title: "patch", shrinking: .init(rank: 5, least: 8)),
+            .init(title: "version"), .init(title: "state"),
+            // Down to the day.
+            .init(title: "since", shrinking: .init(rank: 3, least: 11)),
+            .init(
+                title: "object", shrinking: .init(rank: 1, least: 6, keepsFileName: true)),
+            .init(title: "functions", shrinking: .init(rank: 2, least: 9)),
+        ]
+        if showsDigest { columns.append(.init(title: "digest")) }
+        var table = Table(columns)
         for (process, patch) in rows {
             let record = patch.record
             table.add([
                 "\(process.id)", process.name, record.name, record.version, patch.state.rawValue,
-                !patch.state.isSwitchedIn ? "" : patch.appliedAt.map(LocalTime.text) ?? "",
-                record.object, record.detours.map(\.symbol).joined(separator: " "),
+                patch.since.map(LocalTime.text) ?? "", record.object,
+                record.detours.map(\.symbol).joined(separator: " "),
+                isForPrograms ? record.digest : String(record.digest.prefix(12)),
             ])
         }
-        try StandardOutput.write(table.text(format: output.format, width: StandardOutput.width))
+        return table
+    }
+
+    private func hasNamesakes(_ rows: [(TargetProcess, AppliedPatch)]) -> Bool {
+        var names: Set<String> = []
+        return rows.contains { !names.insert("\($0.id) \($1.record.name)").inserted }
     }
 }
 
 extension AppliedPatch {
+    /// When it was applied, where it still is.
+    fileprivate var since: UInt64? { state.isSwitchedIn ? appliedAt : nil }
+
     fileprivate func json(in process: TargetProcess) -> JSONValue {
         [
             "pid": .integer(Int64(process.id.rawValue)),
@@ -91,7 +119,7 @@ extension AppliedPatch {
             "version": .string(record.version),
             "digest": .string(record.digest),
             "state": .string(state.rawValue),
-            "since": appliedAt.map { .string(LocalTime.text($0)) } ?? .null,
+            "since": since.map { .string(LocalTime.text($0)) } ?? .null,
             "object": .string(record.object),
             "base": .string(record.base),
             "payload": [

@@ -3,12 +3,21 @@ struct Table {
     struct Column {
         let title: String
         var alignment: Alignment = .left
-        /// Cut with an ellipsis where the terminal is too narrow; at most one
-        /// column of a table should say so, the others keep their width.
-        var mayShrink = false
+        /// How it gives way where the terminal is too narrow; nil keeps its width.
+        var shrinking: Shrinking?
     }
 
     enum Alignment { case left, right }
+
+    /// How a column is cut, with an ellipsis for what is left out.
+    struct Shrinking {
+        /// The columns of the lowest rank give way first, as far as they can.
+        let rank: Int
+        /// The width that is left in any case.
+        let least: Int
+        /// Whether cells are paths: these are cut at the front, and the file name stays.
+        var keepsFileName = false
+    }
 
     let columns: [Column]
     private(set) var rows: [[String]] = []
@@ -68,26 +77,42 @@ struct Table {
         for row in rows {
             for (index, cell) in row.enumerated() { widths[index] = max(widths[index], cell.count) }
         }
-        if let width, let shrinking = columns.firstIndex(where: \.mayShrink) {
-            let total = widths.reduce(0, +) + 2 * (widths.count - 1)
-            if total > width {
-                let least = min(widths[shrinking], max(columns[shrinking].title.count, 12))
-                widths[shrinking] = max(least, widths[shrinking] - (total - width))
-            }
+        guard let width else { return widths }
+        var excess = widths.reduce(0, +) + 2 * (widths.count - 1) - width
+        for index in columns.indices.sorted(by: { rank($0) < rank($1) }) where excess > 0 {
+            let cut = min(excess, max(0, widths[index] - leastWidth(index, widths[index])))
+            widths[index] -= cut
+            excess -= cut
         }
         return widths
+    }
+
+    private func rank(_ index: Int) -> Int { columns[index].shrinking?.rank ?? .max }
+
+    /// How narrow a column may become whose full width is `full`.
+    private func leastWidth(_ index: Int, _ full: Int) -> Int {
+        guard let shrinking = columns[index].shrinking else { return full }
+        let least = max(columns[index].title.count, shrinking.least)
+        guard shrinking.keepsFileName else { return least }
+        // The ellipsis stands for the directories.
+        return rows.map { ($0[index].split(separator: "/").last?.count ?? 0) + 1 }
+            .reduce(least, max)
+    }
+
+    private func fitted(_ cell: String, _ index: Int, _ width: Int) -> String {
+        guard cell.count > width else { return cell }
+        return columns[index].shrinking?.keepsFileName ?? false
+            ? "…" + cell.suffix(width - 1) : cell.prefix(width - 1) + "…"
     }
 
     private func line(_ cells: [String], _ widths: [Int]) -> String {
         var text = ""
         for (index, cell) in cells.enumerated() {
-            let cell = Self.printable(cell)
-            let fitted =
-                cell.count > widths[index] ? cell.prefix(widths[index] - 1) + "…" : cell[...]
+            let fitted = fitted(Self.printable(cell), index, widths[index])
             let padding = String(repeating: " ", count: widths[index] - fitted.count)
             let isLast = index == cells.count - 1
             switch columns[index].alignment {
-            case .left: text += isLast ? String(fitted) : fitted + padding + "  "
+            case .left: text += isLast ? fitted : fitted + padding + "  "
             case .right: text += padding + fitted + (isLast ? "" : "  ")
             }
         }

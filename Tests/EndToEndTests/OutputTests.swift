@@ -76,6 +76,43 @@ import Testing
         #expect(table.contains("answer"))
     }
 
+    /// A patch that is reverted is applied since no time, and two builds of a patch
+    /// are told apart by their digests.
+    @Test func statusOfTwoBuildsOfOnePatch() throws {
+        let (victim, patch, target) = try scene()
+        try Tool.expect(0, ["apply", patch.string] + target)
+        let single = try Tool.expect(0, ["status"] + target)
+        #expect(!single.contains("DIGEST"))
+        try Tool.expect(0, ["revert", "life-fix"] + target)
+        let other = try Patch.build(
+            "life-fix", for: try Program.compile("life"), name: "life-fix",
+            options: ["--description", "Another build."])
+        try Tool.expect(0, ["apply", other.string] + target)
+        #expect(try victim.ask("ask") == "new")
+        let facts = try Tool.json(["status"] + target).member("patches").elements()
+        #expect(facts.count == 2)
+        let table = try Tool.expect(0, ["status"] + target, says: ["DIGEST"])
+        for fact in facts {
+            #expect(try table.contains(fact.member("digest").string().prefix(12)))
+            let isReverted = try fact.member("state").string() == "reverted"
+            #expect(try (fact.optionalMember("since") == nil) == isReverted)
+        }
+    }
+
+    /// Lines fit a terminal of 80 columns, and the object's file name stays.
+    @Test func statusInATerminal() throws {
+        let (victim, patch, target) = try scene()
+        try Tool.expect(0, ["apply", patch.string] + target)
+        let directory = try TemporaryDirectory()
+        let command = "stty cols 80; '\(try Tool.location.get())' status --pid \(victim.pid)"
+        let terminal = try Command.run(
+            "script", ["-qc", command, directory.path.appending("typescript").string])
+        let lines = terminal.output.split(whereSeparator: \.isNewline)
+        #expect(lines.count == 2)
+        #expect(lines.allSatisfy { $0.count <= 80 })
+        #expect(lines.last?.contains("/life") ?? false)
+    }
+
     @Test func aPatchShownInEachFormat() throws {
         let program = try Program.compile("life")
         let patch = try Patch.build(

@@ -87,6 +87,7 @@ import Testing
             try Tool.expect(
                 2, [command, scene.patch.string, "--pid", "\(victim.pid)"], says: ["64-bit x86"])
         }
+        try Tool.expect(2, ["status", "--pid", "\(victim.pid)"], says: ["64-bit x86"])
         #expect(victim.isRunning)
     }
 
