@@ -17,7 +17,7 @@ struct Revert: ParsableCommand, Verbose {
 
     @Option(
         name: .customLong("pid"), parsing: .upToNextOption,
-        help: ArgumentHelp("These processes.", valueName: "pid"))
+        help: ArgumentHelp("These processes. Put NAME before --pid.", valueName: "pid"))
     var pids: [Int32] = []
 
     @Option(help: ArgumentHelp("Every process that runs this program.", valueName: "path"))
@@ -53,7 +53,8 @@ struct Revert: ParsableCommand, Verbose {
 
     func run() throws {
         let results = try selection.each(
-            all: { () throws(Errno) in try Switchover.processes(patchedWith: name) }
+            all: { () throws(Errno) in try Switchover.processes(patchedWith: name) },
+            none: "no process has a patch called '\(name ?? "")' applied"
         ) { process throws(SwitchoverError) in
             guard let name else {
                 return try Switchover.revertAll(in: process, options: switching.options)

@@ -7,7 +7,9 @@ import SystemPackage
 struct TargetSelection: ParsableArguments {
     @Option(
         name: .customLong("pid"), parsing: .upToNextOption,
-        help: ArgumentHelp("These processes.", valueName: "pid"))
+        help: ArgumentHelp(
+            "These processes. Where the command takes FIX.hpatch, put it before --pid.",
+            valueName: "pid"))
     var pids: [Int32] = []
 
     @Option(help: ArgumentHelp("Every process that runs this program.", valueName: "path"))
@@ -30,13 +32,15 @@ struct TargetSelection: ParsableArguments {
 
     /// The processes meant, each found or with the reason why it is not.
     ///
-    /// - Parameter everyProcess: what `--all` stands for with this command.
+    /// - Parameters:
+    ///   - everyProcess: what `--all` stands for with this command.
+    ///   - none: what to say where that is no process.
     func find(
-        all everyProcess: () throws(Errno) -> ProcessSearch
+        all everyProcess: () throws(Errno) -> ProcessSearch, none: String
     ) throws(Failure) -> [(id: ProcessID, process: Result<TargetProcess, LiveProcessError>)] {
         let ids: [ProcessID]
         if pids.isEmpty {
-            ids = try search(all: everyProcess)
+            ids = try search(all: everyProcess, none: none)
         } else {
             var seen: Set<Int32> = []
             ids = pids.filter { seen.insert($0).inserted }.map(ProcessID.init(rawValue:))
@@ -51,7 +55,7 @@ struct TargetSelection: ParsableArguments {
     }
 
     private func search(
-        all everyProcess: () throws(Errno) -> ProcessSearch
+        all everyProcess: () throws(Errno) -> ProcessSearch, none: String
     ) throws(Failure) -> [ProcessID] {
         let search: ProcessSearch
         do throws(Errno) {
@@ -77,8 +81,7 @@ struct TargetSelection: ParsableArguments {
         if search.found.isEmpty {
             throw Failure(
                 status: .noSuchTarget, code: "process.none",
-                message: exe.map { "no process runs '\($0)'" }
-                    ?? "no process has the patch's base mapped")
+                message: exe.map { "no process runs '\($0)'" } ?? none)
         }
         return search.found
     }
@@ -97,18 +100,19 @@ extension TargetSelection {
     func each(
         of file: PatchFile, _ action: (TargetProcess) throws(SwitchoverError) -> SwitchReport
     ) throws(Failure) -> [TargetResult] {
-        try each(all: { () throws(Errno) in try ProcessSearch.mapping(file.manifest.base) }) {
-            process throws(SwitchoverError) in [try action(process)]
-        }
+        try each(
+            all: { () throws(Errno) in try ProcessSearch.mapping(file.manifest.base) },
+            none: "no process has the patch's base mapped"
+        ) { process throws(SwitchoverError) in [try action(process)] }
     }
 
     /// Does `action`, which may consist of several switches, to each of the processes.
     func each(
-        all everyProcess: () throws(Errno) -> ProcessSearch,
+        all everyProcess: () throws(Errno) -> ProcessSearch, none: String,
         _ action: (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
     ) throws(Failure) -> [TargetResult] {
         var results: [TargetResult] = []
-        for (id, found) in try find(all: everyProcess) {
+        for (id, found) in try find(all: everyProcess, none: none) {
             do {
                 let process = try found.get()
                 let reports = try action(process)

@@ -75,6 +75,23 @@ import Testing
         #expect(try victim.ask("ask").hasPrefix("new"))
     }
 
+    @Test func aPatchThatNobodyHas() throws {
+        let result = try Tool.run(["revert", "never-applied", "--all"])
+        let codes: [Int32] = geteuid() == 0 ? [5] : [5, 6]
+        #expect(codes.contains(result.code ?? -1))
+        #expect(
+            result.errorOutput.contains("no process has a patch called 'never-applied'")
+                || result.code == 6)
+    }
+
+    @Test func aPatchBehindProcessIDs() throws {
+        try Tool.expect(
+            64, ["apply", "--pid", "1", "fix.hpatch"],
+            says: ["'fix.hpatch' is invalid", "put it before --pid"])
+        try Tool.expect(
+            64, ["revert", "--pid", "1", "fix"], says: ["Put NAME before --pid"])
+    }
+
     @Test func aProgramThatNobodyRuns() throws {
         let program = try Program.compile("life", flags: ["-Wl,--build-id=0xe2e0000000000004"])
         let patch = try Patch.build("life-fix", for: program)
