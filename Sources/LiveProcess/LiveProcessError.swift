@@ -1,5 +1,6 @@
 import Addresses
 import ELFImage
+import Glibc
 import SystemPackage
 
 /// Why something could not be learned from a process or done to it. Unless a
@@ -175,8 +176,11 @@ extension PermissionCause: CustomStringConvertible {
                 : "kernel.yama.ptrace_scope is \(scope); run this as root, or set it to 0: "
                     + "sysctl kernel.yama.ptrace_scope=0"
         case .unknown:
-            "the kernel gives no reason; a security module or a container may forbid it, or the "
-                + "program keeps its memory to itself (PR_SET_DUMPABLE); run this as root"
+            geteuid() == 0
+                ? "the kernel gives no reason, and not even root may do it here; a security module "
+                    + "forbids it, or this is the root of a container: run this outside of it"
+                : "the kernel gives no reason; a security module or a container may forbid it, or "
+                    + "the program keeps its memory to itself (PR_SET_DUMPABLE); run this as root"
         }
     }
 }

@@ -31,14 +31,23 @@ struct ObjectTarget: ParsableArguments {
     }
 
     private func openFile() throws -> ExaminedObject {
+        let object: ExaminedObject
         do throws(ELFError) {
-            return try ExaminedObject(path: FilePath(target))
+            object = try ExaminedObject(path: FilePath(target))
         } catch {
             guard case .system(_, _, .noSuchFileOrDirectory) = error else { throw error }
             throw Failure(
                 status: .noSuchTarget, code: "file.none",
                 message: "there is no file '\(target)'; TARGET is a process id or a path")
         }
+        guard object.image.section(named: PatchFile.manifestSection) == nil else {
+            throw Failure(
+                status: .failed, code: "file.patch",
+                message:
+                    "'\(target)' is a patch; 'hotpatch show \(target)' tells what it replaces, "
+                    + "and in which program or library")
+        }
+        return object
     }
 
     private func choose(from objects: [LoadedObject]) throws(Failure) -> LoadedObject {

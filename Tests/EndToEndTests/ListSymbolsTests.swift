@@ -108,6 +108,8 @@ import Testing
 
     @Test func whatCannotBeListed() throws {
         try Tool.expect(1, ["list-symbols", "/etc/passwd"], says: ["not an ELF object"])
+        let patch = try Patch.build("life-fix", for: try Program.compile("life")).string
+        try Tool.expect(1, ["list-symbols", patch], says: ["hotpatch show \(patch)"])
         try Tool.expect(5, ["list-symbols", "/nowhere"], says: ["/nowhere"])
         try Tool.expect(5, ["list-symbols", "999999999"], says: ["999999999"])
         try Tool.expect(

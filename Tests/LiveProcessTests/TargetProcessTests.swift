@@ -52,6 +52,11 @@ import Testing
         }
     }
 
+    @Test func rootIsNotSentToRoot() {
+        let advice = PermissionCause.unknown.description
+        #expect(advice.contains("run this as root") == (geteuid() != 0))
+    }
+
     @Test func programsForOtherMachinesAreRefused() throws {
         let (victim, _) = try start()
         try TargetProcess.find(ProcessID(rawValue: victim.pid)).requireSupportedProgram()
