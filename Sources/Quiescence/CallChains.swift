@@ -8,8 +8,12 @@ import LiveProcess
 /// Preparing it opens the objects' files and takes milliseconds; that is done
 /// while the process runs.
 @safe public final class CallChains {
-    /// Frames that are followed: deeper recursion counts as not followed.
+    /// Frames that are followed of one thread: deeper recursion counts as not
+    /// followed.
     private static let limit = 4096
+    /// Frames that are followed in all, at about 4 µs each: a bound on how long
+    /// threads stand still for it.
+    private var budget = 16384
 
     private let space: OpaquePointer
     private let process: TargetProcess
@@ -53,10 +57,12 @@ import LiveProcess
     /// Whether the thread's call chain was followed to its end, and no frame of it
     /// is in guarded code.
     func areFree(of guarded: GuardedCode, on thread: StoppedThread) -> Bool {
+        guard budget > 0 else { return false }
         let registers = (0..<17).map { thread.registers.dwarfRegister($0) ?? 0 }
         var isComplete = false
         let count = unsafe cunwind_walk(
             space, thread.id.rawValue, registers, &counters, Self.limit, &isComplete)
+        budget -= count
         return isComplete && !counters[0..<count].contains { guarded.stretch(at: $0) != nil }
     }
 }

@@ -169,6 +169,20 @@ import Testing
         #expect(try defect(object: once.bytes).contains("2 sections"))
     }
 
+    /// Of every type, R_X86_64_NONE included, which changes nothing: the linker adds
+    /// the offset to an address whatever the type.
+    @Test(arguments: PatchRelocation.allCases)
+    func aRelocationOutsideItsSectionIsRefused(_ type: PatchRelocation) throws {
+        var object = try PatchFixture.object()
+        let image = try ELFImage.parse(bytes: object, name: "fix.o")
+        let relocations = try #require(image.section(named: ".rela.text.target"))
+        // Elf64_Rela: r_offset, then r_info with the type in its low half.
+        let entry = Int(relocations.offset.rawValue)
+        object.replaceSubrange(entry..<entry + 8, with: repeatElement(0xff, count: 8))
+        object[entry + 8] = UInt8(type.rawValue)
+        #expect(try defect(object: object).contains("relocation"))
+    }
+
     @Test func anotherVersionIsToldAsSuch() throws {
         let text = #"{"formatVersion": 2, "surprise": true}"#
         let bytes = try PatchFile.withManifest(
