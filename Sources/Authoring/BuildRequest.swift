@@ -51,24 +51,7 @@ public enum Pick: Hashable, Sendable {
 public struct BuildReport: Sendable {
     public let output: FilePath
     public let patch: PatchFile
-    /// What the patch brings along, in the order of the names.
-    public let added: [AddedSymbol]
     public let warnings: [BuildWarning]
-}
-
-/// A function or variable of the patch that the base does not have.
-public struct AddedSymbol: Hashable, Sendable {
-    public enum Kind: String, Sendable {
-        case function
-        case data
-        /// Data that nothing writes to.
-        case constant
-    }
-
-    public let name: String
-    public let kind: Kind
-    /// Bytes.
-    public let size: UInt64
 }
 
 /// What a person should know about a patch that was made.

@@ -1,4 +1,5 @@
 import ELFImage
+import PatchFile
 import SystemPackage
 
 /// The sources of a fix, compiled and joined to one object.
@@ -93,7 +94,7 @@ struct FixCompilation {
             """
             #include "\(whole.string)"
             #pragma GCC diagnostic ignored "-Wpedantic"
-            static const void *const hotpatch_keep[] __attribute__((used)) = {\(addresses)};
+            static const void *const \(PatchFile.keptFunctions)[] __attribute__((used)) = {\(addresses)};
 
             """, to: wrapper)
         // Folders that are given in the flags stay as they are; __FILE__ and the

@@ -1,5 +1,6 @@
 import Addresses
 import ELFImage
+import PatchFile
 
 /// The compiled fix: what it defines, and what it leaves for others to define.
 struct FixObject {
@@ -73,26 +74,12 @@ struct FixObject {
         switch symbol.type {
         case .threadLocal: throw AuthoringError.threadLocal(name: symbol.name)
         case .indirectFunction: throw AuthoringError.indirectFunction(name: symbol.name)
-        case .function, .object: break
-        default: return nil
+        default: break
         }
-        guard image.sections.indices.contains(index) else { return nil }
-        let section = image.sections[index]
-        let kind: AddedSymbol.Kind =
-            if symbol.type == .function {
-                .function
-            } else if section.isWritten {
-                .data
-            } else {
-                .constant
-            }
+        guard image.sections.indices.contains(index),
+            let kind = AddedSymbol.Kind(of: symbol, in: image.sections[index])
+        else { return nil }
         return Definition(
             name: symbol.name, size: symbol.size, isGlobal: symbol.binding != .local, kind: kind)
     }
-}
-
-extension Section {
-    /// Whether the program itself changes what is in it: .data.rel.ro is writable
-    /// for the loader only.
-    var isWritten: Bool { flags.contains(.writable) && !name.hasPrefix(".data.rel.ro") }
 }

@@ -53,22 +53,17 @@ public struct PatchBuilder {
             used: Set(compilation.defined.map(\.name) + fix.references.map(\.name)))
         try checkDefinitions(fix, pairs)
         let manifest = try manifest(pairs, fix, compilation)
-        return try write(manifest, object, fix, pairs)
+        return try write(manifest, object)
     }
 
     private func write(
-        _ manifest: PatchManifest, _ object: [UInt8], _ fix: FixObject, _ pairs: [Pair]
+        _ manifest: PatchManifest, _ object: [UInt8]
     ) throws(AuthoringError) -> BuildReport {
         do throws(PatchFileError) {
             let (bytes, patch) = try PatchFile.make(
                 object: object, manifest: manifest, name: request.output.string)
             try PatchFile.write(bytes, to: request.output)
-            let replacements = Set(pairs.map(\.replacement))
-            let added = fix.definitions.filter {
-                !replacements.contains($0.name) && $0.name != "hotpatch_keep"
-            }.map { AddedSymbol(name: $0.name, kind: $0.kind, size: $0.size) }
-            return BuildReport(
-                output: request.output, patch: patch, added: added, warnings: warnings)
+            return BuildReport(output: request.output, patch: patch, warnings: warnings)
         } catch {
             throw AuthoringError.patch(error)
         }

@@ -27,6 +27,10 @@ public struct Section: Hashable, Sendable {
 
     /// Whether it holds code that is loaded.
     public var isExecutable: Bool { flags.isSuperset(of: [.allocated, .executable]) }
+
+    /// Whether the program itself changes what is in it: .data.rel.ro is writable
+    /// for the loader only.
+    public var isWritten: Bool { flags.contains(.writable) && !name.hasPrefix(".data.rel.ro") }
 }
 
 /// `sh_type`.

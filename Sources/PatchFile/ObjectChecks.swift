@@ -12,7 +12,7 @@ struct ObjectChecks {
 
     let object: ELFImage
     let manifest: PatchManifest
-    private let symbols: [Symbol]
+    let symbols: [Symbol]
     /// The indexes of the symbols with a definition, by name.
     private let definitions: [String: [Int]]
     /// By name: whether it is thread-local.
@@ -152,7 +152,7 @@ extension ObjectChecks {
     }
 
     /// The loaded section of that index, or nil where there is none.
-    private func loadedSection(_ index: Int) -> Section? {
+    func loadedSection(_ index: Int) -> Section? {
         guard object.sections.indices.contains(index) else { return nil }
         let section = object.sections[index]
         return section.flags.contains(.allocated) ? section : nil

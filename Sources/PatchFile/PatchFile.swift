@@ -19,6 +19,8 @@ public struct PatchFile: Sendable {
     /// The object, `ET_REL`; its loaded sections, symbols and relocations keep
     /// the rules of ``PatchDefect``.
     public let object: ELFImage
+    /// What it brings along, in the order of the names.
+    public let added: [AddedSymbol]
     /// BLAKE2b-256 of the whole file.
     public let digest: [UInt8]
 
@@ -31,7 +33,9 @@ public struct PatchFile: Sendable {
         let (object, manifestBytes) = try Self.parts(of: bytes, name: name)
         let manifest = try Self.parse(manifestBytes, name: name)
         do throws(ObjectChecks.Failure) {
-            try ObjectChecks(object: object, manifest: manifest).run()
+            let checks = try ObjectChecks(object: object, manifest: manifest)
+            try checks.run()
+            added = checks.added
         } catch {
             switch error {
             case .object(let error): throw PatchFileError.object(error)

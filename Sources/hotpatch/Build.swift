@@ -134,10 +134,7 @@ struct Build: ParsableCommand {
                 "Made \(report.output) for \(base.fileName) (\(base.identity)).\n")
         }
         var table = PatchTable()
-        table.addContents(of: report.patch.manifest)
-        for symbol in report.added {
-            table.add("adds", symbol.name, symbol.kind.rawValue, size: symbol.size)
-        }
+        table.addContents(of: report.patch)
         try StandardOutput.write(
             table.text(format: format.format, width: StandardOutput.width))
     }
@@ -164,25 +161,10 @@ struct PickArgument: ExpressibleByArgument {
 
 extension BuildReport {
     fileprivate var json: [JSONMember] {
-        [
-            JSONMember("output", .string(output.string)),
-            JSONMember("digest", .string(Hexadecimal.text(patch.digest))),
-            JSONMember("patch", patch.manifest.json),
-            JSONMember(
-                "added",
-                .array(
-                    added.map {
-                        [
-                            "name": .string($0.name), "kind": .string($0.kind.rawValue),
-                            "size": .integer(Int64(clamping: $0.size)),
-                        ]
-                    })),
-            JSONMember(
-                "warnings",
-                .array(
-                    warnings.map {
-                        ["code": .string($0.code), "message": .string($0.description)]
-                    })),
-        ]
+        let warnings = warnings.map { warning -> JSONValue in
+            ["code": .string(warning.code), "message": .string(warning.description)]
+        }
+        return [JSONMember("output", .string(output.string))] + patch.json
+            + [JSONMember("warnings", .array(warnings))]
     }
 }

@@ -1,4 +1,5 @@
 import HotpatchKit
+import JSONText
 
 /// What a patch does, a row for each function and symbol.
 struct PatchTable {
@@ -17,7 +18,8 @@ struct PatchTable {
         ])
     }
 
-    mutating func addContents(of manifest: PatchManifest) {
+    mutating func addContents(of patch: PatchFile) {
+        let manifest = patch.manifest
         for function in manifest.functions {
             add(
                 "replaces", function.symbol, "function", address: function.range.start,
@@ -41,6 +43,9 @@ struct PatchTable {
                 detail: [symbol.library ?? "", symbol.weak ? "weak" : ""]
                     .filter { !$0.isEmpty }.joined(separator: ", "))
         }
+        for symbol in patch.added {
+            add("adds", symbol.name, symbol.kind.rawValue, size: symbol.size)
+        }
     }
 
     private mutating func add(_ symbol: BaseSymbol) {
@@ -60,6 +65,26 @@ struct PatchTable {
 
     func text(format: OutputFormat, width: Int?) -> String {
         table.text(format: format, width: width)
+    }
+}
+
+extension PatchFile {
+    /// The members of a document that tell what a patch is and does.
+    var json: [JSONMember] {
+        [
+            JSONMember("digest", .string(Hexadecimal.text(digest))),
+            JSONMember("patch", manifest.json),
+            JSONMember("added", .array(added.map(\.json))),
+        ]
+    }
+}
+
+extension AddedSymbol {
+    fileprivate var json: JSONValue {
+        [
+            "name": .string(name), "kind": .string(kind.rawValue),
+            "size": .integer(Int64(clamping: size)),
+        ]
     }
 }
 

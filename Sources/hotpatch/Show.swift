@@ -4,7 +4,7 @@ import JSONText
 
 struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Tell what a patch replaces and needs, and for which base.",
+        abstract: "Tell what a patch replaces, needs and adds, and for which base.",
         discussion: "The file is verified completely first; a patch that breaks a rule is an error."
     )
 
@@ -15,16 +15,12 @@ struct Show: ParsableCommand {
         let file = try patch.read()
         switch output.format {
         case .json:
-            let members = [
-                JSONMember("file", .string(patch.patch)),
-                JSONMember("digest", .string(Hexadecimal.text(file.digest))),
-                JSONMember("patch", file.manifest.json),
-            ]
+            let members = [JSONMember("file", .string(patch.patch))] + file.json
             try StandardOutput.write(json: members, command: "show")
         case .tsv:
             var table = PatchTable()
             for fact in file.facts { table.add("patch", fact.name, detail: fact.value) }
-            table.addContents(of: file.manifest)
+            table.addContents(of: file)
             try StandardOutput.write(table.text(format: .tsv, width: nil))
         case .table:
             let width = file.facts.map(\.name.count).max() ?? 0
@@ -34,7 +30,7 @@ struct Show: ParsableCommand {
                 text += "\(fact.name)\(padding)  \(Table.printable(fact.value))\n"
             }
             var table = PatchTable()
-            table.addContents(of: file.manifest)
+            table.addContents(of: file)
             text += "\n" + table.text(format: .table, width: StandardOutput.width)
             try StandardOutput.write(text)
         }

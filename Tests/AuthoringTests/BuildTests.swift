@@ -53,7 +53,7 @@ import Testing
         #expect(report.baseSymbol("hits")?.isObject == true)
         #expect(report.manifest.name == "fix")
         #expect(report.manifest.base.kind == .positionIndependentExecutable)
-        #expect(report.added.contains { $0.name == "rejected" && $0.kind == .data })
+        #expect(report.patch.added.contains { $0.name == "rejected" && $0.kind == .data })
         // What was written is what is read.
         #expect(try PatchFile.read(path: test.output).manifest == report.manifest)
     }
@@ -107,7 +107,7 @@ import Testing
         let report = try test.build(
             "#include \"helper.h\"\nint work(int x) { return helper(x) * 3; }")
         #expect(report.manifest.functions.map(\.symbol) == ["work"])
-        #expect(report.added.contains { $0.name == "helper" && $0.kind == .function })
+        #expect(report.patch.added.contains { $0.name == "helper" && $0.kind == .function })
     }
 
     @Test func severalSourcesMakeOnePatch() throws {
@@ -118,7 +118,7 @@ import Testing
         ])
         #expect(report.manifest.functions.map(\.symbol) == ["check"])
         #expect(report.manifest.baseSymbols.isEmpty && report.manifest.imports.isEmpty)
-        #expect(report.added.map(\.name) == ["shared"])
+        #expect(report.patch.added.map(\.name) == ["shared"])
     }
 
     @Test func partsThatStandApartBelongToTheFunction() throws {

@@ -53,7 +53,7 @@ import Testing
             #expect("\(error)".contains(name), "\(error)")
             guard case .dataInBase(let stem, _, _) = error else { continue }
             let report = try test.build(fix, compiler: compiler) { $0.newData = [stem] }
-            #expect(report.added.contains { $0.name.contains(name) })
+            #expect(report.patch.added.contains { $0.name.contains(name) })
             try test.output.remove()
         }
         // The compilers of base and fix name such variables differently.
@@ -71,7 +71,7 @@ import Testing
         let constant = try test.build(
             "static const int level[3] = {9, 8, 7}; int work(int x) { return level[x & 1]; }",
             compiler: compiler)
-        #expect(constant.added.contains { $0.kind == .constant })
+        #expect(constant.patch.added.contains { $0.kind == .constant })
     }
 
     @Test func functionsWithoutRoomForADetour() throws {

@@ -79,6 +79,22 @@ import Testing
         #expect(replaced["size"] == "\(try function.member("size").integer())")
     }
 
+    @Test func whatAPatchAddsIsToldTheSameByBothCommands() throws {
+        let larger = arguments + ["--", "-DEXTRA=4", "-DLARGE", "-O0"]
+        let made = try Tool.expect(0, larger)
+        let shown = try Tool.expect(0, ["show", output.string])
+        let rows = made.split(separator: "\n").filter { $0.hasPrefix("adds ") }
+        #expect(rows.count == 2)
+        #expect(rows == shown.split(separator: "\n").filter { $0.hasPrefix("adds ") })
+        let added = try Tool.tsv(["show", output.string]).filter { $0["what"] == "adds" }
+        #expect(added.map { $0["name"] } == ["helper", "table"])
+        #expect(added.map { $0["kind"] } == ["function", "constant"])
+        #expect(added.last?["size"] == "65536")
+        let elements = try Tool.json(["show", output.string]).member("added").elements()
+        #expect(try elements.map { try $0.member("name").string() } == ["helper", "table"])
+        #expect(try elements.last?.member("size").integer() == 65536)
+    }
+
     @Test func exitCodesTellWhatWentWrong() throws {
         try Tool.expect(1, arguments, says: ["EXTRA", "[build.compiler-failed]"])
         try Tool.expect(64, arguments + ["--pick", "leaf"])
