@@ -14,8 +14,8 @@ public struct ProcessSearch: Sendable {
     /// replaced or removed since.
     public static func running(_ path: FilePath) throws(Errno) -> ProcessSearch {
         // Removed without a successor, its name still finds who runs it.
-        let wanted = try? Descriptor.open(path.string).identity()
-        let canonical = wanted == nil ? path.string : try canonicalPath(path)
+        let wanted = identity(of: path)
+        let canonical = wanted == nil ? formerPath(path) : try canonicalPath(path)
         return try matching { process throws(LiveProcessError) in
             let (name, isDeleted) = try process.executablePath()
             if isDeleted { return name == canonical }
@@ -58,6 +58,22 @@ public struct ProcessSearch: Sendable {
     static func allProcesses() throws(Errno) -> [ProcessID] {
         var folder = try NumberedFolder(opening: "/proc")
         return try folder.read().map(ProcessID.init(rawValue:)).sorted()
+    }
+
+    /// Not opened for that: a pipe would hold the search up, and who may run a
+    /// program need not be able to read it.
+    private static func identity(of path: FilePath) -> FileIdentity? {
+        var facts = stat()
+        guard unsafe stat(path.string, &facts) == 0 else { return nil }
+        return FileIdentity(device: UInt64(facts.st_dev), inode: UInt64(facts.st_ino))
+    }
+
+    /// What the kernel calls a file that is gone, as long as its directory is there.
+    private static func formerPath(_ path: FilePath) -> String {
+        guard let name = path.lastComponent else { return path.string }
+        let directory = path.removingLastComponent()
+        let place = try? canonicalPath(directory.isEmpty ? "." : directory)
+        return place.map { FilePath($0).appending(name).string } ?? path.string
     }
 
     private static func canonicalPath(_ path: FilePath) throws(Errno) -> String {

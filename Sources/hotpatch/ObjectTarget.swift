@@ -38,7 +38,8 @@ struct ObjectTarget: ParsableArguments {
             guard case .system(_, _, .noSuchFileOrDirectory) = error else { throw error }
             throw Failure(
                 status: .noSuchTarget, code: "file.none",
-                message: "there is no file '\(target)'; TARGET is a process id or a path")
+                message: "there is no file '\(target)'; TARGET is a process id or a path"
+                    + FileName.advice(on: target))
         }
         guard object.image.section(named: PatchFile.manifestSection) == nil else {
             throw Failure(

@@ -70,6 +70,9 @@ struct TargetSelection: ParsableArguments {
                 message:
                     "cannot look for processes\(exe.map { " that run '\($0)'" } ?? ""): \(error)")
         }
+        if search.found.isEmpty, let obstacle = exe.flatMap({ ProgramFile(path: $0).obstacle() }) {
+            throw obstacle
+        }
         // Root may look at every process that a program could run in, but for what
         // a security module keeps to itself.
         if search.found.isEmpty, !search.notPermitted.isEmpty, geteuid() != 0 {

@@ -75,6 +75,41 @@ import Testing
         #expect(try victim.ask("ask").hasPrefix("new"))
     }
 
+    /// What is no program is told from a program that nobody runs.
+    @Test func pathsThatNoProcessCanRun() throws {
+        let directory = try TemporaryDirectory()
+        let script = directory.path.appending("script")
+        try script.write(
+            Array("#! /usr/bin/env  nothing\ntrue\n".utf8), permissions: [.ownerReadWriteExecute])
+        let library = try Program.compile("uses-library", flags: ["-fPIC", "-shared"])
+        let cases: [(path: String, says: [String])] = [
+            (directory.path.string, ["is a directory"]),
+            (script.string, ["is a script", "interpreter '/usr/bin/env nothing'"]),
+            (library.string, ["is a shared library", "--all"]),
+            (directory.path.appending("nothing").string, ["there is no file", "deleted file"]),
+            (directory.path.appending("n\u{fffd}thing").string, ["must be UTF-8"]),
+        ]
+        for (path, texts) in cases {
+            try Tool.expect(5, ["status", "--exe", path], says: texts)
+        }
+        try Tool.expect(5, ["list-symbols", "/n\u{fffd}where"], says: ["must be UTF-8"])
+    }
+
+    /// Its path is the same however it is written.
+    @Test func aProgramThatIsGone() throws {
+        let directory = try TemporaryDirectory()
+        let program = try Program.copy(try Program.compile("life"), to: directory)
+        let victim = try startVictim(program)
+        try program.remove()
+        let detour =
+            directory.path.appending("..").string + "/"
+            + (directory.path.lastComponent?.string ?? "") + "/life"
+        for path in [program.string, detour] {
+            try Tool.expect(0, ["status", "--exe", path], says: ["No patch is applied"])
+        }
+        #expect(victim.isRunning)
+    }
+
     @Test func aPatchThatNobodyHas() throws {
         let result = try Tool.run(["revert", "never-applied", "--all"])
         let codes: [Int32] = geteuid() == 0 ? [5] : [5, 6]
