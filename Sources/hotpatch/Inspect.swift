@@ -21,7 +21,7 @@ struct Inspect: ParsableCommand, Verbose {
         object.reportRejectedDebugFiles()
         let catalog = try object.catalog()
         let decoder = try Decoder()
-        let found = try find(in: catalog)
+        let found = try find(in: catalog, of: object)
         var views: [FunctionView] = []
         for record in found { views.append(try FunctionView(record, catalog, object, decoder)) }
         switch output.format {
@@ -37,7 +37,9 @@ struct Inspect: ParsableCommand, Verbose {
         }
     }
 
-    private func find(in catalog: FunctionCatalog) throws(Failure) -> [FunctionRecord] {
+    private func find(
+        in catalog: FunctionCatalog, of object: ExaminedObject
+    ) throws(Failure) -> [FunctionRecord] {
         let found =
             Hexadecimal.number(function).map { number in
                 catalog.function(containing: LinkAddress(rawValue: number)).map { [$0] } ?? []
@@ -49,6 +51,7 @@ struct Inspect: ParsableCommand, Verbose {
             ? "'list-symbols' lists all" : "did you mean \(similar.joined(separator: ", "))?"
         throw Failure(
             status: .failed, code: "function.none",
-            message: "no function '\(function)' in '\(catalog.name)'; \(hint)")
+            message: "no function '\(function)' in '\(catalog.name)'; \(hint)"
+                + (object.adviceOnMissingNames(catalog).map { "\n\($0)" } ?? ""))
     }
 }

@@ -43,8 +43,14 @@ struct ListSymbols: ParsableCommand, Verbose {
         if summary {
             try FunctionSummary(counts: counts(catalog), object: object).print(output.format)
         } else {
-            try FunctionList(records: sorted(records(catalog)), object: object)
-                .print(output.format)
+            let found = sorted(records(catalog))
+            try FunctionList(records: found, object: object).print(output.format)
+            // Whoever names a function exactly has found it.
+            if let pattern, !found.contains(where: { $0.names.contains { $0.text == pattern } }),
+                let advice = object.adviceOnMissingNames(catalog)
+            {
+                StandardError.write("hotpatch: \(advice)\n")
+            }
         }
     }
 

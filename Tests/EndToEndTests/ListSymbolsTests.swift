@@ -106,6 +106,26 @@ import Testing
             says: ["has not mapped 'libnothing.so'", "libc.so.6"])
     }
 
+    @Test func aStrippedProgramSaysSo() throws {
+        let directory = try TemporaryDirectory()
+        let program = try Program.copy(try Program.compile("life"), to: directory).string
+        let symbols = directory.path.appending("life.symbols")
+        for (tool, arguments) in [
+            ("objcopy", ["--only-keep-debug", program, symbols.string]),
+            ("strip", [program]),
+            ("objcopy", ["--add-gnu-debuglink=\(symbols)", program]),
+        ] {
+            #expect(try Command.run(tool, arguments).succeeded)
+        }
+        // Its name is found again with the debug file.
+        try Tool.expect(0, ["inspect", program, "answer"], says: ["answer at"])
+        try symbols.remove()
+        let texts = ["is stripped", "have no names", "-dbgsym", "'life.symbols'"]
+        try Tool.expect(1, ["inspect", program, "answer"], says: texts)
+        let result = try Tool.run(["list-symbols", program, "answer"])
+        #expect(texts.allSatisfy(result.errorOutput.contains))
+    }
+
     @Test func whatCannotBeListed() throws {
         try Tool.expect(1, ["list-symbols", "/etc/passwd"], says: ["not an ELF object"])
         let patch = try Patch.build("life-fix", for: try Program.compile("life")).string
