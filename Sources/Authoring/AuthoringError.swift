@@ -8,6 +8,8 @@ import SystemPackage
 public enum AuthoringError: Error, Sendable {
     // What the user named.
     case outputIsInput(output: String, role: String)
+    case source(name: String, SourceDefect)
+    case compilerFlag(String)
 
     // The base.
     case base(ELFError)
@@ -17,6 +19,7 @@ public enum AuthoringError: Error, Sendable {
     // The compiler.
     case compilerMissing(compiler: String, errno: Errno)
     case compilerFailed(compiler: String, source: String, status: Int32)
+    case compilerRefuses(compiler: String, flags: [String], status: Int32)
     case compilerKilled(compiler: String, signal: Int32)
     case compilerMachine(compiler: String)
     case object(ELFError)
@@ -58,6 +61,8 @@ public enum AuthoringError: Error, Sendable {
     public var code: String {
         switch self {
         case .outputIsInput: "build.output-is-input"
+        case .source: "build.source"
+        case .compilerFlag, .compilerRefuses: "build.compiler-flag"
         case .base(let error), .object(let error): error.code
         case .baseKind: "build.base-kind"
         case .noSymbols: "build.no-symbols"
@@ -86,6 +91,33 @@ public enum AuthoringError: Error, Sendable {
     }
 }
 
+/// What is wrong with a file that is named as a source.
+public enum SourceDefect: Hashable, Sendable {
+    case unreadable(Errno)
+    case folder
+    case notARegularFile
+    case compiledAlready
+    case namedTwice
+    /// The compiler made nothing of it, and did not complain.
+    case notCompiled
+}
+
+extension SourceDefect: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .unreadable(let errno): "\(errno)"
+        case .folder: "it is a folder; name the files in it"
+        case .notARegularFile:
+            "it is no regular file, and is read more than once; put the source into a file"
+        case .compiledAlready: "it is an ELF file; name the source that it was made from"
+        case .namedTwice: "it is named twice"
+        case .notCompiled:
+            "the compiler made no object of it; name a file with the suffix of its language, "
+                + "such as .c"
+        }
+    }
+}
+
 /// A symbol of the base that a name may stand for.
 public struct SymbolCandidate: Hashable, Sendable {
     public let name: String
@@ -101,6 +133,9 @@ public struct Suggestion: Hashable, Sendable {
     public let similar: [String]
 
     var text: String {
+        if let plain = NameSuggestions.unmangled(name), similar == [plain] {
+            return "'\(name)' (declare it extern \"C\" if '\(plain)' is meant)"
+        }
         let hint = similar.map { "'\($0)'" }.joined(separator: " or ")
         return similar.isEmpty ? "'\(name)'" : "'\(name)' (did you mean \(hint)?)"
     }
@@ -109,10 +144,10 @@ public struct Suggestion: Hashable, Sendable {
 extension AuthoringError: CustomStringConvertible {
     public var description: String {
         switch self {
-        case .outputIsInput: inputText
+        case .outputIsInput, .source, .compilerFlag: inputText
         case .base, .baseKind, .noSymbols: baseText
-        case .compilerMissing, .compilerFailed, .compilerKilled, .compilerMachine, .object, .system,
-            .notKept, .decoder, .patch:
+        case .compilerMissing, .compilerFailed, .compilerRefuses, .compilerKilled,
+            .compilerMachine, .object, .system, .notKept, .decoder, .patch:
             toolText
         case .noReplacement, .ambiguous, .pickFails, .pickUnused, .unresolved, .definedTwice,
             .oneFunction:
@@ -127,6 +162,11 @@ extension AuthoringError: CustomStringConvertible {
         switch self {
         case .outputIsInput(let output, let role):
             "cannot write the patch to '\(output)': it is \(role); name another output"
+        case .source(let name, let defect):
+            "cannot use the source '\(name)': \(defect)"
+        case .compilerFlag(let flag):
+            "the compiler flag '\(flag)' says what the compiler shall make, which 'build' does "
+                + "itself; leave it out"
         default: ""
         }
     }
@@ -151,6 +191,12 @@ extension AuthoringError: CustomStringConvertible {
             "cannot run the compiler '\(compiler)': \(errno); install one, or name it with --compiler"
         case .compilerFailed(let compiler, let source, let status):
             "'\(compiler)' failed on '\(source)' with exit code \(status); its messages are above"
+        case .compilerRefuses(let compiler, let flags, let status):
+            "'\(compiler)' refused "
+                + (flags.isEmpty
+                    ? "to tell what it compiles for"
+                    : "its flags \(flags.map { "'\($0)'" }.joined(separator: " "))")
+                + " with exit code \(status); its messages are above"
         case .compilerKilled(let compiler, let signal):
             "'\(compiler)' was ended by signal \(signal)"
         case .compilerMachine(let compiler):

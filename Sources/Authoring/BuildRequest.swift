@@ -65,6 +65,8 @@ public enum BuildWarning: Hashable, Sendable {
     case localFunction(String)
     /// The base has the same code under other names, which are replaced with it.
     case aliases(function: String, others: [String])
+    /// The patch adds a function whose name is close to one of the base.
+    case similarName(Suggestion)
     /// A separate debug file does not belong to the base.
     case debugFileRejected(String)
 
@@ -74,6 +76,7 @@ public enum BuildWarning: Hashable, Sendable {
         case .copiesRemain: "copies-remain"
         case .localFunction: "local-function"
         case .aliases: "aliases"
+        case .similarName: "similar-name"
         case .debugFileRejected: "debug-file-rejected"
         }
     }
@@ -94,6 +97,9 @@ extension BuildWarning: CustomStringConvertible {
         case .aliases(let function, let others):
             "'\(function)' is also called \(others.map { "'\($0)'" }.joined(separator: ", ")) in the "
                 + "base: whoever calls it by that name gets the new code too"
+        case .similarName(let suggestion):
+            "the base has no function \(suggestion.text): the patch adds it and replaces nothing "
+                + "with it"
         case .debugFileRejected(let reason):
             "a separate debug file was not used: \(reason)"
         }

@@ -22,8 +22,14 @@ struct Compiler {
         self.userFlags = userFlags
         let output = folder.path.appending("macros")
         let arguments = chosen + userFlags + ["-dM", "-E", "-x", "c", "/dev/null"]
-        try Self.expectSuccess(of: chosen, on: "/dev/null") { () throws(Errno) in
-            try ChildCommand.run(arguments, output: output)
+        do throws(AuthoringError) {
+            try Self.expectSuccess(of: chosen, on: "/dev/null") { () throws(Errno) in
+                try ChildCommand.run(arguments, output: output)
+            }
+        } catch .compilerFailed(let compiler, _, let status) {
+            // It had nothing to compile, so it was the flags.
+            throw AuthoringError.compilerRefuses(
+                compiler: compiler, flags: userFlags, status: status)
         }
         let macros = try Self.macros(in: output)
         // An ILP32 compiler (-mx32) has __x86_64__ too.

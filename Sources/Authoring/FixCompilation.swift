@@ -1,4 +1,5 @@
 import ELFImage
+import Glibc
 import PatchFile
 import SystemPackage
 
@@ -29,6 +30,10 @@ struct FixCompilation {
             let place = try folder.makeFolder("\(index)")
             let object = place.appending("fix.o")
             try compiler.compile(source, to: object, for: target)
+            // Of a file that it takes for an object, as by its suffix.
+            guard unsafe access(object.string, F_OK) == 0 else {
+                throw AuthoringError.source(name: source.string, .notCompiled)
+            }
             let own = try Self.definedFunctions(of: source, compiler, in: place)
             let left = own.filter { isWanted($0.name) }.map(\.name)
             let missing = try Self.functionsLeftOut(left, of: object)

@@ -52,6 +52,7 @@ public struct PatchBuilder {
         try checkPicks(
             used: Set(compilation.defined.map(\.name) + fix.references.map(\.name)))
         try checkDefinitions(fix, pairs)
+        warnAboutNames(compilation, fix, pairs)
         let manifest = try manifest(pairs, fix, compilation)
         return try write(manifest, object)
     }
@@ -96,6 +97,22 @@ public struct PatchBuilder {
                 })
         }
         return pairs.sorted { $0.original.address < $1.original.address }
+    }
+
+    /// What the fix adds under nearly a name of the base may be misspelt; not so
+    /// where the fix replaces or uses the base's function as well.
+    private mutating func warnAboutNames(
+        _ compilation: FixCompilation, _ fix: FixObject, _ pairs: [Pair]
+    ) {
+        let replaced = Set(pairs.map(\.replacement))
+        let known = replaced.union(fix.references.map(\.name))
+        let others = functionNames.filter { !known.contains($0) }
+        for name in compilation.defined.map(\.name) where !replaced.contains(name) {
+            let similar = NameSuggestions.similar(to: name, among: others)
+            if !similar.isEmpty {
+                warnings.append(.similarName(Suggestion(name: name, similar: similar)))
+            }
+        }
     }
 
     /// A choice that nothing asked for is a mistake in its name.

@@ -13,6 +13,46 @@ struct RequestChecks {
 
     func run() throws(AuthoringError) {
         try checkOutput()
+        try checkSources()
+        let misplaced = request.compilerFlags.first {
+            $0.hasPrefix("-o") || ["-c", "-S", "-E", "-M", "-MM", "-fsyntax-only"].contains($0)
+        }
+        if let misplaced { throw AuthoringError.compilerFlag(misplaced) }
+    }
+
+    private func checkSources() throws(AuthoringError) {
+        var seen: Set<FileIdentity> = []
+        for source in request.sources {
+            if let defect = Self.defect(of: source) {
+                throw AuthoringError.source(name: source.string, defect)
+            }
+            if let file = FileIdentity(source), !seen.insert(file).inserted {
+                throw AuthoringError.source(name: source.string, .namedTwice)
+            }
+        }
+    }
+
+    private static func defect(of source: FilePath) -> SourceDefect? {
+        var status = stat()
+        guard unsafe stat(source.string, &status) == 0 else {
+            return .unreadable(Errno(rawValue: errno))
+        }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: break
+        case S_IFDIR: return .folder
+        default: return .notARegularFile
+        }
+        do {
+            let file = try FileDescriptor.open(
+                source, .readOnly, options: [.closeOnExec, .nonBlocking])
+            return try file.closeAfter {
+                var start = [UInt8](repeating: 0, count: 4)
+                _ = try unsafe start.withUnsafeMutableBytes { try unsafe file.read(into: $0) }
+                return start == [0x7f] + Array("ELF".utf8) ? .compiledAlready : nil
+            }
+        } catch {
+            return .unreadable(error as? Errno ?? .ioError)
+        }
     }
 
     /// The result is renamed to the output's name, so nothing may be there that

@@ -11,7 +11,7 @@ extension Failure {
         case let error as DecoderUnavailable: self.init(.failed, error.code, error)
         case let error as PatchFileError: self.init(.failed, error.code, error)
         case let error as AuthoringError:
-            self.init(error.isRefusal ? .refused : .failed, error.code, error)
+            self.init(error.exitStatus, error.code, error)
         case let error as LiveProcessError: self.init(error.exitStatus, error.code, error)
         case let error as LinkError: self.init(.refused, error.code, error)
         case let error as SwitchoverError: self.init(error.exitStatus, error.code, error)
@@ -21,6 +21,13 @@ extension Failure {
 
     init(_ status: ExitStatus, _ code: String, _ error: any CustomStringConvertible) {
         self.init(status: status, code: code, message: error.description)
+    }
+}
+
+extension AuthoringError {
+    fileprivate var exitStatus: ExitStatus {
+        if case .compilerFlag = self { return .usage }
+        return isRefusal ? .refused : .failed
     }
 }
 

@@ -42,6 +42,21 @@ import Testing
         #expect("\(empty)".contains("defines no function"), "\(empty)")
     }
 
+    @Test func namesThatAreAddedAndNearlyThere() throws {
+        let test = try BuildCase(base: Self.daemon)
+        let report = try test.build(
+            "int check_request(int x) { return x; } int maim(void) { return 1; }")
+        let texts = report.warnings.filter { $0.code == "similar-name" }.map { "\($0)" }
+        #expect(texts.count == 1)
+        #expect(texts.first?.contains("'maim'") == true)
+    }
+
+    @Test func namesOfCPlusPlusAreToldApart() throws {
+        let test = try BuildCase(base: Self.daemon)
+        let error = try test.failure("int _Z13check_requesti(int x) { return x; }")
+        #expect("\(error)".contains("extern \"C\" if 'check_request' is meant"), "\(error)")
+    }
+
     @Test func unresolvedNamesAreAllTold() throws {
         let test = try BuildCase(base: Self.daemon)
         let error = try test.failure(
@@ -169,7 +184,29 @@ import Testing
         let absent = try test.failure(Self.fix) {
             $0.sources = [test.folder.path.appending("absent.c")]
         }
-        #expect(absent.code == "build.compiler-failed")
+        #expect(absent.code == "build.source" && "\(absent)".contains("absent.c"), "\(absent)")
+        let flag = try test.failure(Self.fix) { $0.compilerFlags = ["-fno-such-flag"] }
+        #expect(flag.code == "build.compiler-flag", "\(flag)")
+        #expect("\(flag)".contains("-fno-such-flag") && !"\(flag)".contains("/dev/"), "\(flag)")
+        for flag in ["-o", "-ofix.o", "-c", "-S", "-E", "-fsyntax-only"] {
+            let error = try test.failure(Self.fix) { $0.compilerFlags = [flag] }
+            #expect(error.code == "build.compiler-flag" && "\(error)".contains("'\(flag)'"))
+        }
+    }
+
+    @Test func sourcesThatAreNone() throws {
+        let test = try BuildCase(base: NameErrorTests.daemon)
+        let text = try test.folder.write(Self.fix, to: "fix.txt")
+        let source = try test.folder.write(Self.fix, to: "fix.c")
+        for (sources, expected) in [
+            ([test.folder.path], "folder"), ([test.base], "ELF file"),
+            ([source, source], "named twice"), ([text], "suffix"),
+        ] {
+            let error = try test.failure(Self.fix) { $0.sources = sources }
+            #expect(error.code == "build.source", "\(error)")
+            #expect("\(error)".contains(expected), "\(error)")
+            #expect("\(error)".contains("'\(sources[0])'"), "\(error)")
+        }
     }
 
     /// What a fixed address would need cannot be linked into a process.
