@@ -23,6 +23,23 @@ final class Descriptor: Sendable {
         }
     }
 
+    /// What a symbolic link says, relative to a folder where one is given.
+    static func readLink(
+        _ path: String, in folder: Int32 = AT_FDCWD
+    ) throws(Errno) -> String {
+        var failure: Errno?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, filled in
+            let count = unsafe buffer.withMemoryRebound(to: CChar.self) { text in
+                guard let base = text.baseAddress else { return 0 }
+                return unsafe readlinkat(folder, path, base, text.count)
+            }
+            if count < 0 { failure = Errno(rawValue: errno) }
+            filled = max(0, count)
+        }
+        if let failure { throw failure }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// Device and inode of the file.
     func identity() throws(Errno) -> FileIdentity {
         var facts = stat()

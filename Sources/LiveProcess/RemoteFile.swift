@@ -67,17 +67,7 @@ extension TargetProcess {
 extension Descriptor {
     /// What the kernel calls the file behind it.
     fileprivate func linkText() throws(Errno) -> String {
-        var failure: Errno?
-        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: 256) { buffer, filled in
-            let count = unsafe buffer.withMemoryRebound(to: CChar.self) { text in
-                guard let base = text.baseAddress else { return 0 }
-                return unsafe readlink("/proc/self/fd/\(rawValue)", base, text.count)
-            }
-            if count < 0 { failure = Errno(rawValue: errno) }
-            filled = max(0, count)
-        }
-        if let failure { throw failure }
-        return String(decoding: bytes, as: UTF8.self)
+        try Descriptor.readLink("/proc/self/fd/\(rawValue)")
     }
 
     /// Writes everything from the file's start on.

@@ -1,4 +1,5 @@
 import Addresses
+import ELFImage
 import Glibc
 import SystemPackage
 
@@ -199,27 +200,13 @@ public final class TargetProcess: Sendable {
     public func executablePath() throws(LiveProcessError) -> (path: String, isDeleted: Bool) {
         let link: String
         do {
-            link = try readLink("exe")
+            link = try Descriptor.readLink("exe", in: memberFolder.rawValue)
         } catch {
             throw failure(error, "read /proc/\(id)/exe of")
         }
         let remark = " (deleted)"
         return link.hasSuffix(remark)
             ? (String(link.dropLast(remark.count)), true) : (link, false)
-    }
-
-    func readLink(_ file: String) throws(Errno) -> String {
-        var failure: Errno?
-        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, filled in
-            let count = unsafe buffer.withMemoryRebound(to: CChar.self) { text in
-                guard let base = text.baseAddress else { return 0 }
-                return unsafe readlinkat(memberFolder.rawValue, file, base, text.count)
-            }
-            if count < 0 { failure = Errno(rawValue: errno) }
-            filled = max(0, count)
-        }
-        if let failure { throw failure }
-        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// Checks that the program is one for 64-bit x86. Throws `foreignProgram`.
@@ -241,13 +228,12 @@ public final class TargetProcess: Sendable {
 
     /// The auxiliary vector that the kernel gave the program, by type (AT_*).
     public func auxiliaryVector() throws(LiveProcessError) -> [UInt64: UInt64] {
-        let bytes = try memberContents("auxv")
+        let bytes = ByteView(try memberContents("auxv"))
         var entries: [UInt64: UInt64] = [:]
         for offset in stride(from: 0, through: bytes.count - 16, by: 16) {
-            let type = littleEndian(bytes, offset)
             // AT_NULL ends it.
-            if type == 0 { break }
-            entries[type] = littleEndian(bytes, offset + 8)
+            guard let type = bytes.load(offset, as: UInt64.self), type != 0 else { break }
+            entries[type] = bytes.load(offset + 8, as: UInt64.self)
         }
         return entries
     }
@@ -309,9 +295,4 @@ extension TargetProcess {
         }
         return .notPermitted(id, action: "trace", cause: permissionCause())
     }
-}
-
-/// Eight bytes as a number, least significant first. The caller has checked the bounds.
-func littleEndian(_ bytes: [UInt8], _ offset: Int) -> UInt64 {
-    bytes[offset..<(offset + 8)].reversed().reduce(0) { $0 << 8 | UInt64($1) }
 }

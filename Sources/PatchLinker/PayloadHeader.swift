@@ -1,4 +1,5 @@
 import Addresses
+import ELFImage
 import JSONText
 
 /// The first bytes of every payload: a fixed head that says where the record is.
@@ -26,19 +27,15 @@ public enum PayloadHeader {
     /// The length of the record behind this head, or nil where the bytes are no
     /// head of a payload.
     public static func recordLength(head: [UInt8]) -> Int? {
-        guard head.count >= size, Array(head[0..<8]) == magic,
-            number(head[8..<12]) == format
+        let bytes = ByteView(head)
+        guard head.starts(with: magic), bytes.load(8, as: UInt32.self) == format,
+            let length = bytes.load(12, as: UInt32.self), length <= recordLimit
         else { return nil }
-        let length = Int(number(head[12..<16]))
-        return length <= recordLimit ? length : nil
+        return Int(length)
     }
 
     static func littleEndian<Number: FixedWidthInteger>(_ value: Number) -> [UInt8] {
         (0..<Number.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
-    }
-
-    private static func number(_ bytes: ArraySlice<UInt8>) -> UInt32 {
-        bytes.reversed().reduce(0) { $0 << 8 | UInt32($1) }
     }
 }
 

@@ -138,9 +138,10 @@ public enum PayloadState {
 
     /// When the payload was switched in, or nil where the bytes do not tell.
     public static func appliedAt(_ bytes: [UInt8]) -> UInt64? {
-        guard bytes.count >= 16, Array(bytes[0..<8]) == magic else { return nil }
-        let seconds = bytes[8..<16].reversed().reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
-        return seconds == 0 ? nil : seconds
+        guard isComplete(bytes), let seconds = ByteView(bytes).load(8, as: UInt64.self),
+            seconds != 0
+        else { return nil }
+        return seconds
     }
 }
 

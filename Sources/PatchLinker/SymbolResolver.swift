@@ -73,7 +73,7 @@ public struct SymbolResolver {
             return try ThreadLocalStorage.ofLibrary(base.image, offset: offset) { address in
                 let place = base.object.bias.remote(address)
                 guard let bytes = try? process.read(place, count: 8) else { return nil }
-                return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+                return ByteView(bytes).load(0, as: UInt64.self)
             }
         } catch {
             throw .object(error)

@@ -46,5 +46,8 @@ extension String {
     }
 
     /// The same on one line.
-    var printableLine: String { String(printable.map { $0 == "\n" ? "?" : $0 }) }
+    var printableLine: String {
+        guard utf8.contains(UInt8(ascii: "\n")) else { return printable }
+        return String(printable.unicodeScalars.map { $0 == "\n" ? "?" : Character($0) })
+    }
 }

@@ -27,7 +27,7 @@ struct Show: ParsableCommand {
             var text = ""
             for fact in file.facts where !fact.value.isEmpty {
                 let padding = String(repeating: " ", count: width - fact.name.count)
-                text += "\(fact.name)\(padding)  \(Table.printable(fact.value))\n"
+                text += "\(fact.name)\(padding)  \(fact.value.printableLine)\n"
             }
             var table = PatchTable()
             table.addContents(of: file)

@@ -58,14 +58,6 @@ struct Table {
         return text
     }
 
-    /// Names come from files of strangers: what would steer the terminal is shown as `?`.
-    static func printable(_ cell: String) -> String {
-        guard cell.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) else { return cell }
-        return String(
-            String.UnicodeScalarView(
-                cell.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? "?" : $0 }))
-    }
-
     private func aligned(width: Int?) -> String {
         let widths = columnWidths(fitting: width)
         let titles = columns.map { $0.title.uppercased() }
@@ -108,7 +100,7 @@ struct Table {
     private func line(_ cells: [String], _ widths: [Int]) -> String {
         var text = ""
         for (index, cell) in cells.enumerated() {
-            let fitted = fitted(Self.printable(cell), index, widths[index])
+            let fitted = fitted(cell.printableLine, index, widths[index])
             let padding = String(repeating: " ", count: widths[index] - fitted.count)
             let isLast = index == cells.count - 1
             switch columns[index].alignment {

@@ -43,23 +43,10 @@ import Testing
         #expect(try scene.victim.ask("ask") == "new")
     }
 
-    @Test(arguments: ["sleep", "spin"]) func aSignalHandlerOnAnotherStackHidesNothing(
-        _ how: String
-    ) throws {
-        let scene = try Scene()
-        let thread = try scene.enter(how)
-        #expect(try scene.victim.ask("interrupt") == "interrupted")
-        try scene.expectBusy(thread)
-        #expect(try scene.victim.ask("resume") == "resumed")
-        #expect(try scene.victim.ask("leave") == "old")
-        try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
-        #expect(try scene.victim.ask("ask") == "new")
-    }
-
-    @Test(arguments: ["sleep", "spin"]) func aSignalStackInsideTheThreadsOwnHidesNothing(
-        _ how: String
-    ) throws {
-        let scene = try Scene(["inner"])
+    /// Its signal stack lies elsewhere, or within its own stack.
+    @Test(arguments: ["sleep", "spin"], ["elsewhere", "inner"])
+    func aSignalHandlerOnAnotherStackHidesNothing(_ how: String, _ place: String) throws {
+        let scene = try Scene([place])
         let thread = try scene.enter(how)
         #expect(try scene.victim.ask("interrupt") == "interrupted")
         try scene.expectBusy(thread)
