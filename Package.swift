@@ -78,7 +78,9 @@ let package = Package(
                 system,
             ]),
         room("LiveProcess", ["Addresses", "ELFImage", "CLinuxTrace", system, logging]),
-        room("PatchLinker", ["Addresses", "JSONText", "ELFImage", "PatchFile", "LiveProcess"]),
+        room(
+            "PatchLinker",
+            ["Addresses", "JSONText", "ELFImage", "Patchability", "PatchFile", "LiveProcess"]),
         room("Quiescence", ["Addresses", "LiveProcess", "CUnwind"]),
         room(
             "Switchover",
@@ -123,7 +125,7 @@ let package = Package(
             "PatchLinkerTests",
             [
                 "Addresses", "JSONText", "ELFImage", "LiveProcess", "PatchFile", "PatchLinker",
-                "Patchability",
+                "Patchability", "TestSupport", system,
             ]),
         tests("JSONTextTests", ["JSONText"]),
         tests(

@@ -254,7 +254,12 @@ bool cdecoder_decode(
         return false;
     }
     *instruction = (cdecoder_instruction){
-        .address = address, .length = shape.length, .flow = shape.flow};
+        .address = address,
+        .length = shape.length,
+        .flow = shape.flow,
+        .opcode_offset = shape.opcode_offset,
+        .relative_size = shape.relative_size,
+        .rip_offset = shape.rip_offset};
     if (shape.relative_size != 0) {
         instruction->has_target = true;
         instruction->target

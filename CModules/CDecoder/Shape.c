@@ -55,6 +55,7 @@ typedef struct {
     const uint8_t *bytes;
     size_t available;
     size_t position;
+    size_t rip_offset;
     bool operand_size;
     bool address_size;
     bool repeat; // f3
@@ -85,7 +86,8 @@ static bool skip_modrm(reader *in, uint8_t *modrm, bool registers_only)
             in->position += 4;
         }
     } else if (mode == 0 && base == 5) {
-        in->position += 4; // rip-relative
+        in->rip_offset = in->position;
+        in->position += 4;
     }
     in->position += mode == 1 ? 1 : mode == 2 ? 4 : 0;
     return true;
@@ -98,7 +100,9 @@ static cdecoder_shape finish(const reader *in, size_t opcode)
         return unknown;
     }
     return (cdecoder_shape){
-        .length = (uint8_t)in->position, .opcode_offset = (uint8_t)opcode};
+        .length = (uint8_t)in->position,
+        .opcode_offset = (uint8_t)opcode,
+        .rip_offset = (uint8_t)in->rip_offset};
 }
 
 /// VEX (c4, c5), EVEX (62) and XOP (8f): vector, mask and some general

@@ -29,6 +29,16 @@ public struct Instruction<Space: AddressSpace>: Sendable {
         return list.prefix(Int(raw.operand_count)).compactMap(Operand.init)
     }
 
+    /// Where the opcode starts, behind the prefixes.
+    public var opcodeOffset: Int { Int(raw.opcode_offset) }
+    /// The size of the displacement with which a direct branch ends, in bytes: 1
+    /// or 4.
+    public var branchDisplacementSize: Int? {
+        raw.has_target ? Int(raw.relative_size) : nil
+    }
+    /// Where the four bytes stand that name an address from rip on, in an operand
+    /// in memory.
+    public var ripDisplacementOffset: Int? { raw.rip_offset > 0 ? Int(raw.rip_offset) : nil }
     /// The address that a rip-relative operand names.
     public var ripRelativeAddress: Space? {
         for case .memory(let memory) in operands where memory.isRIPRelative {

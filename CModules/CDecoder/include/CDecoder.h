@@ -37,6 +37,9 @@ typedef struct {
     /// The size of the displacement with which a branch ends; 0 where it is not
     /// a direct branch.
     uint8_t relative_size;
+    /// Where the displacement of an operand stands whose base is rip, always of
+    /// four bytes; 0 where there is none.
+    uint8_t rip_offset;
     /// A nop of any length, or int3: what linkers and compilers pad with.
     bool padding;
     bool endbr64;
@@ -117,8 +120,12 @@ typedef struct {
     bool has_target;
     /// Whether a register is used in a form of more than 128 bits.
     bool wide;
-    /// Where in the instruction the displacement and the immediate stand, and
-    /// how many bytes they take; a size of 0 for none.
+    /// As in cdecoder_shape, so known of every instruction.
+    uint8_t opcode_offset;
+    uint8_t relative_size;
+    uint8_t rip_offset;
+    /// Where, by Capstone, the displacement and the immediate stand, and how many
+    /// bytes they take; a size of 0 for none.
     uint8_t displacement_offset;
     uint8_t displacement_size;
     uint8_t immediate_offset;
