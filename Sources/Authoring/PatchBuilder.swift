@@ -244,8 +244,8 @@ public struct PatchBuilder {
         return ReplacedFunction(
             symbol: function.name, sourceFile: function.isLocal ? function.sourceFile : nil,
             range: function.record.range, fragments: base.fragments(of: function),
-            site: site.address, original: original, replacement: pair.replacement,
-            contract: contract, copies: remaining)
+            site: site.address, island: site.island, original: original,
+            replacement: pair.replacement, contract: contract, copies: remaining)
     }
 
     private mutating func remainingCopies(

@@ -1,9 +1,6 @@
 import Addresses
 
 extension PatchManifest {
-    /// The number of bytes of the detour, `jmp rel32` (e9).
-    static let detourLength: UInt64 = 5
-
     /// Checks what must hold between the values of a manifest, whoever made it.
     func checkConsistency() throws(PatchDefect) {
         guard Self.isValidName(name) else { throw PatchDefect.badName(name) }
@@ -13,11 +10,12 @@ extension PatchManifest {
         try checkSymbolLists()
     }
 
-    /// No byte belongs to two functions, the detours' bytes included.
+    /// No byte belongs to two functions, the detours' bytes and islands included.
     private func checkOverlaps() throws(PatchDefect) {
         var taken: [(range: AddressRange<LinkAddress>, symbol: String)] = []
         for function in functions {
-            for range in [function.extent] + function.fragments {
+            let island = function.islandRange.map { [$0] } ?? []
+            for range in [function.extent] + function.fragments + island {
                 taken.append((range, function.symbol))
             }
         }
@@ -41,7 +39,7 @@ extension PatchManifest {
 extension ReplacedFunction {
     /// The range together with the bytes of the detour that lie behind it.
     fileprivate var extent: AddressRange<LinkAddress> {
-        let behind = site.advanced(by: PatchManifest.detourLength) ?? range.end
+        let behind = siteRange?.end ?? range.end
         return AddressRange(start: range.start, end: max(range.end, behind)) ?? range
     }
 
@@ -49,12 +47,31 @@ extension ReplacedFunction {
         for part in [range] + fragments where part.isEmpty {
             throw PatchDefect.emptyRange(symbol: symbol, part)
         }
-        guard range.contains(site), site.advanced(by: PatchManifest.detourLength) != nil else {
+        guard range.contains(site), let siteRange else {
             throw PatchDefect.siteOutside(symbol: symbol, site: site, range)
         }
+        try checkPage(of: siteRange)
+        if let island { try check(island: island, after: siteRange.end) }
         guard UInt64(original.count) == range.count else {
             throw PatchDefect.originalSize(
                 symbol: symbol, bytes: original.count, range: range.count)
+        }
+    }
+
+    /// A `jmp rel8` reaches −128 to 127 bytes from its end (SDM vol. 2, "JMP").
+    private func check(island: LinkAddress, after end: LinkAddress) throws(PatchDefect) {
+        let distance = Int64(bitPattern: island.rawValue &- end.rawValue)
+        guard (-128...127).contains(distance), let islandRange else {
+            throw PatchDefect.islandOutOfReach(symbol: symbol, site: site, island: island)
+        }
+        try checkPage(of: islandRange)
+    }
+
+    /// What lies in one page is written at once.
+    private func checkPage(of bytes: AddressRange<LinkAddress>) throws(PatchDefect) {
+        let page: UInt64 = 4096
+        guard bytes.start.rawValue / page == (bytes.end.rawValue - 1) / page else {
+            throw PatchDefect.acrossPages(symbol: symbol, bytes)
         }
     }
 }

@@ -79,8 +79,8 @@ extension Base {
 extension ReplacedFunction {
     fileprivate init(_ cursor: JSONCursor) throws(JSONError) {
         try cursor.allowOnly([
-            "symbol", "sourceFile", "address", "size", "fragments", "site", "original",
-            "replacement", "contract", "copies",
+            "symbol", "sourceFile", "address", "size", "fragments", "site", "island",
+            "original", "replacement", "contract", "copies",
         ])
         self.init(
             symbol: try cursor.member("symbol").symbolName(),
@@ -91,6 +91,9 @@ extension ReplacedFunction {
                 return try part.range()
             },
             site: try cursor.member("site").address(),
+            island: try cursor.optionalMember("island").map { place throws(JSONError) in
+                try place.address()
+            },
             original: try cursor.member("original").hexadecimalBytes(),
             replacement: try cursor.member("replacement").symbolName(),
             contract: try cursor.optionalMember("contract").map(EntryContract.init),

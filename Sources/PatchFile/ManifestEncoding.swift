@@ -44,6 +44,7 @@ extension ReplacedFunction {
             "size": .integer(Int64(clamping: range.count)),
             "fragments": .array(fragments.map(\.json)),
             "site": site.json,
+            "island": island.map(\.json) ?? .null,
             "original": .string(Hexadecimal.text(original)),
             "replacement": .string(replacement),
             "contract": contract.map(\.json) ?? .null,

@@ -96,6 +96,8 @@ public enum PatchDefect: Error, Equatable, Sendable {
     case emptyRange(symbol: String, AddressRange<LinkAddress>)
     case overlap(symbol: String, AddressRange<LinkAddress>, other: String)
     case siteOutside(symbol: String, site: LinkAddress, AddressRange<LinkAddress>)
+    case islandOutOfReach(symbol: String, site: LinkAddress, island: LinkAddress)
+    case acrossPages(symbol: String, AddressRange<LinkAddress>)
     case originalSize(symbol: String, bytes: Int, range: UInt64)
     case listedTwice(name: String)
     case importWithoutLibrary(name: String)
@@ -142,6 +144,10 @@ extension PatchDefect: CustomStringConvertible {
             "the range \(range) of '\(symbol)' overlaps what '\(other)' takes"
         case .siteOutside(let symbol, let site, let range):
             "the site \(site) of '\(symbol)' lies outside its range \(range)"
+        case .islandOutOfReach(let symbol, let site, let island):
+            "the island \(island) of '\(symbol)' is out of a short jump's reach from \(site)"
+        case .acrossPages(let symbol, let range):
+            "the bytes \(range) for the detour of '\(symbol)' lie in two pages"
         case .originalSize(let symbol, let bytes, let range):
             "it has \(bytes) original bytes of '\(symbol)', whose range has \(range)"
         case .listedTwice(let name):

@@ -107,9 +107,12 @@ public struct ReplacedFunction: Equatable, Sendable {
     /// Parts that the compiler moved away from it (`.cold`): a thread in there
     /// is in the original too.
     public var fragments: [AddressRange<LinkAddress>]
-    /// The first of the five bytes that the detour overwrites; they may pass
-    /// the range's end, into padding.
+    /// The first of the bytes that the detour overwrites; they may pass the
+    /// range's end, into padding.
     public var site: LinkAddress
+    /// Where the site has room for a `jmp rel8` only, the first of five bytes of
+    /// padding that it leads to, for the `jmp rel32`.
+    public var island: LinkAddress?
     /// All bytes of `range` as the file has them.
     public var original: [UInt8]
     /// The defined function symbol of the patch's object that replaces it.
@@ -121,18 +124,42 @@ public struct ReplacedFunction: Equatable, Sendable {
 
     public init(
         symbol: String, sourceFile: String? = nil, range: AddressRange<LinkAddress>,
-        fragments: [AddressRange<LinkAddress>] = [], site: LinkAddress, original: [UInt8],
-        replacement: String, contract: EntryContract? = nil, copies: RemainingCopies = .none
+        fragments: [AddressRange<LinkAddress>] = [], site: LinkAddress,
+        island: LinkAddress? = nil, original: [UInt8], replacement: String,
+        contract: EntryContract? = nil, copies: RemainingCopies = .none
     ) {
         self.symbol = symbol
         self.sourceFile = sourceFile
         self.range = range
         self.fragments = fragments
         self.site = site
+        self.island = island
         self.original = original
         self.replacement = replacement
         self.contract = contract
         self.copies = copies
+    }
+}
+
+extension ReplacedFunction {
+    /// Bytes of a `jmp rel32` (e9).
+    static let jumpLength: UInt64 = 5
+    /// Bytes of a `jmp rel8` (eb).
+    static let shortJumpLength: UInt64 = 2
+
+    /// How many bytes the detour overwrites at the site: 2 where it leads by way of
+    /// an island, else 5.
+    public var siteLength: UInt64 { island == nil ? Self.jumpLength : Self.shortJumpLength }
+
+    /// The bytes at the site that the detour overwrites; nil where they would pass
+    /// the end of the address space, which no patch that was read does.
+    public var siteRange: AddressRange<LinkAddress>? {
+        AddressRange(start: site, count: siteLength)
+    }
+
+    /// The five bytes of the island, where there is one; nil as for ``siteRange`` too.
+    public var islandRange: AddressRange<LinkAddress>? {
+        island.flatMap { AddressRange(start: $0, count: Self.jumpLength) }
     }
 }
 

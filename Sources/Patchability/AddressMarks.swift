@@ -27,6 +27,10 @@ import Glibc
         residues |= 1 << (address & 63)
     }
 
+    func insert(_ addresses: Range<UInt64>) {
+        for address in addresses { insert(address) }
+    }
+
     func contains(_ address: UInt64) -> Bool {
         let bit = address &- low
         guard bit < count else { return false }

@@ -2,7 +2,8 @@ import Addresses
 import ELFImage
 
 /// Makes a catalog: collects what is known, judges each entry by its bytes, and
-/// then searches for what leads into the sites.
+/// then searches for what leads into the sites: first into those of five bytes, then
+/// for the functions that are left without one into short ones.
 struct CatalogBuilder {
     let code: CodeMap
     let tables: NameTables
@@ -35,16 +36,42 @@ struct CatalogBuilder {
         boundaries = builder.boundaries
     }
 
+    /// What was found about the functions.
+    struct Judgement {
+        var rows: [FunctionRow]
+        /// What leads into the possible sites of a function, by its number.
+        var evidence: [Int: [Reference]] = [:]
+        /// The sites of two bytes, by the function's number.
+        var shortSites: [Int: ShortSite] = [:]
+    }
+
     /// Gives each function its verdict, and what leads into its possible sites.
-    func judge() throws(CatalogError) -> ([FunctionRow], [Int: [Reference]]) {
+    func judge() throws(CatalogError) -> Judgement {
+        var found = Judgement(rows: built)
+        let marks = try emptyMarks()
+        judgeEntries(&found.rows, marks)
+        for reference in try references(found.rows, marks) { strike(reference, &found) }
+        found.shortSites = try shortSites(found.rows)
+        for row in found.shortSites.keys { found.rows[row].code = .patchable }
+        return found
+    }
+
+    private func emptyMarks() throws(CatalogError) -> AddressMarks {
         guard let marks = AddressMarks(from: code.low, to: code.high) else {
             throw .outOfMemory(name: image.name)
         }
-        var rows = built
-        judgeEntries(&rows, marks)
-        var evidence: [Int: [Reference]] = [:]
-        for reference in try references(rows, marks) { strike(reference, &rows, &evidence) }
-        return (rows, evidence)
+        return marks
+    }
+
+    private func shortSites(_ rows: [FunctionRow]) throws(CatalogError) -> [Int: ShortSite] {
+        let search = ShortSiteSearch(code, rows, boundaries)
+        guard !search.isEmpty else { return [:] }
+        let marks = try emptyMarks()
+        search.mark(in: marks)
+        guard let sites = search.sites(without: try references(rows, marks)) else {
+            throw .outOfMemory(name: image.name)
+        }
+        return sites
     }
 
     // MARK: - Entries
@@ -79,7 +106,7 @@ struct CatalogBuilder {
         var rest = sites
         while rest != 0 {
             let site = row.start + UInt64(rest.trailingZeroBitCount)
-            for byte in 1..<Site.size { marks.insert(site + byte) }
+            for byte in 1..<Site.jumpSize { marks.insert(site + byte) }
             rest &= rest - 1
         }
     }
@@ -131,23 +158,20 @@ struct CatalogBuilder {
 
     /// Takes from the functions near the reference's target the sites that it
     /// leads into.
-    private func strike(
-        _ reference: Reference, _ rows: inout [FunctionRow], _ evidence: inout [Int: [Reference]]
-    ) {
+    private func strike(_ reference: Reference, _ found: inout Judgement) {
         // The last function that may reach the target with its site.
-        guard let last = rows.lastFunction(upTo: reference.target &+ 7) else { return }
-        let reach = EntryJudge.lastSiteOffset + Site.size
+        guard let last = found.rows.lastFunction(upTo: reference.target &+ 7) else { return }
+        let reach = EntryJudge.lastSiteOffset + Site.jumpSize
         for row in stride(from: last, through: 0, by: -1) {
-            guard rows[row].start.addingReportingOverflow(reach).partialValue > reference.target
+            let start = found.rows[row].start
+            guard start.addingReportingOverflow(reach).partialValue > reference.target
             else { return }
-            let struck = rows[row].siteOffsets.filter {
-                reference.leads(into: rows[row].start + $0)
-            }
+            let struck = found.rows[row].siteOffsets.filter { reference.leads(into: start + $0) }
             guard !struck.isEmpty else { continue }
-            for offset in struck { rows[row].sites &= ~(1 << UInt32(offset)) }
-            evidence[row, default: []].append(reference)
-            if rows[row].sites == 0 {
-                rows[row].code = (evidence[row]?.first ?? reference).verdict
+            for offset in struck { found.rows[row].sites &= ~(1 << UInt32(offset)) }
+            found.evidence[row, default: []].append(reference)
+            if found.rows[row].sites == 0 {
+                found.rows[row].code = (found.evidence[row]?.first ?? reference).verdict
             }
         }
     }

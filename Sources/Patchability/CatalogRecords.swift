@@ -106,19 +106,24 @@ extension FunctionCatalog {
 
     func verdict(of index: Int) -> Verdict {
         let row = rows[index]
-        if let offset = row.siteOffsets.first, row.code == .patchable {
-            return .patchable(site(of: row, at: offset))
+        if row.code == .patchable {
+            if let offset = row.siteOffsets.first { return .patchable(site(of: row, at: offset)) }
+            if let short = shortSites[index] {
+                return .patchable(site(of: row, at: short.offset, island: short.island))
+            }
         }
         return .unpatchable(refusal(of: row, evidence[index]?.first))
     }
 
-    private func site(of row: FunctionRow, at offset: UInt64) -> Site {
+    private func site(of row: FunctionRow, at offset: UInt64, island: UInt64? = nil) -> Site {
         let address = row.start + offset
-        let end = address + Site.size
+        let size = island == nil ? Site.jumpSize : Site.shortJumpSize
+        let end = address + size
         return Site(
-            address: LinkAddress(rawValue: address), offset: Int(offset),
+            address: LinkAddress(rawValue: address), size: size,
+            island: island.map(LinkAddress.init(rawValue:)), offset: Int(offset),
             followsEndbr64: firstOffset(of: row) > 0,
-            paddingBytes: end > row.end ? Int(Swift.min(Site.size, end - row.end)) : 0)
+            paddingBytes: end > row.end ? Int(Swift.min(size, end - row.end)) : 0)
     }
 
     private func refusal(of row: FunctionRow, _ reference: Reference?) -> Refusal {
@@ -213,7 +218,7 @@ extension FunctionName {
 
 extension [UInt64] {
     /// The index of the first element greater than `value`, in an ascending list.
-    fileprivate func firstIndex(after value: UInt64) -> Int {
+    func firstIndex(after value: UInt64) -> Int {
         var low = 0
         var high = count
         while low < high {

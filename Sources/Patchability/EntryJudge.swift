@@ -21,14 +21,14 @@ struct EntryJudge {
         region.shape(at: row.start)?.endbr64 == true ? 4 : 0
     }
 
-    /// The possible sites, bit n for offset n, and why the first is none where
-    /// there is none.
-    func judge() -> (sites: UInt32, refusal: Refusal?) {
+    /// The possible sites of `size` bytes, bit n for offset n, and why the first is
+    /// none where there is none.
+    func judge(size: UInt64 = Site.jumpSize) -> (sites: UInt32, refusal: Refusal?) {
         var sites: UInt32 = 0
         var refusal: Refusal?
         var offset = firstOffset
         while true {
-            let found = self.refusal(ofSiteAt: row.start + offset)
+            let found = self.refusal(ofSiteAt: row.start + offset, size)
             if found == nil { sites |= 1 << UInt32(offset) }
             if offset == firstOffset { refusal = found }
             // Behind nops, such as those of -fpatchable-function-entry, there may
@@ -41,8 +41,8 @@ struct EntryJudge {
         return (sites, sites == 0 ? refusal : nil)
     }
 
-    private func refusal(ofSiteAt site: UInt64) -> Refusal? {
-        let end = site.addingReportingOverflow(Site.size)
+    private func refusal(ofSiteAt site: UInt64, _ size: UInt64) -> Refusal? {
+        let end = site.addingReportingOverflow(size)
         guard !end.overflow, end.partialValue <= region.end else {
             return .tooShort(available: Int(region.end - site), next: nil)
         }
@@ -53,6 +53,9 @@ struct EntryJudge {
             // The catalog adds the label's name.
             return .labelInSite(
                 Place(address: LinkAddress(rawValue: next), function: nil, offset: 0))
+        }
+        guard !Site.crossesPage(site, size: size) else {
+            return .siteAcrossPages(at: LinkAddress(rawValue: site))
         }
         return refusal(ofInstructionsFrom: site, to: end.partialValue)
     }

@@ -53,6 +53,8 @@ public struct FunctionCatalog: Sendable {
     let boundaries: [UInt64]
     /// What leads into the possible sites of a function, by row.
     let evidence: [Int: [Reference]]
+    /// The sites of two bytes, by row.
+    let shortSites: [Int: ShortSite]
     let resolvers: [LinkAddress]
 
     /// Judges all functions of `image`.
@@ -75,7 +77,10 @@ public struct FunctionCatalog: Sendable {
         labels = builder.labels
         boundaries = builder.boundaries
         resolvers = builder.resolvers
-        (rows, evidence) = try builder.judge()
+        let judgement = try builder.judge()
+        rows = judgement.rows
+        evidence = judgement.evidence
+        shortSites = judgement.shortSites
     }
 
     /// How many functions have each verdict.
@@ -143,7 +148,7 @@ public struct FunctionCatalog: Sendable {
 
     /// All that leads into a place where a detour of this function could have
     /// been, as reasons against it: of a function that is refused for it, and of
-    /// one whose site had to move behind its first nops.
+    /// one whose site had to move behind its first nops or has two bytes only.
     public func obstacles(of record: FunctionRecord) -> [Refusal] {
         evidence[record.index, default: []].map(refusal)
     }

@@ -34,16 +34,19 @@ struct FunctionRow {
     var region: Int32
     var kind: Kind
     var sizeIsKnown: Bool
-    /// The sites that are possible, by their offsets from the start: bit n for
-    /// offset n.
+    /// The sites of five bytes that are possible, by their offsets from the start:
+    /// bit n for offset n.
     var sites: UInt32 = 0
     /// Why none is, where none is.
     var code = VerdictCode.patchable
 
     func contains(_ address: UInt64) -> Bool { address >= start && address < end }
 
-    /// The offsets of the sites that are possible, ascending.
-    var siteOffsets: [UInt64] {
+    /// The offsets of the sites of five bytes that are possible, ascending.
+    var siteOffsets: [UInt64] { Self.offsets(in: sites) }
+
+    /// The numbers of the bits that are set, ascending.
+    static func offsets(in sites: UInt32) -> [UInt64] {
         sites == 0 ? [] : (0..<32).filter { sites >> UInt32($0) & 1 == 1 }
     }
 }

@@ -13,13 +13,16 @@ struct Reference: Sendable {
     let from: UInt64
     let target: UInt64
 
-    /// Whether a detour at `site` would harm it, or be harmed by it.
+    /// Whether a detour of five bytes at `site` would harm it, or be harmed by it.
     func leads(into site: UInt64) -> Bool {
-        if case .relocation = kind {
-            // The loader writes eight bytes at most.
-            return target &+ 8 > site && target < site &+ Site.size
-        }
-        return target > site && target < site &+ Site.size
+        if case .relocation = kind { return bytes.overlaps(site..<site + Site.jumpSize) }
+        return target > site && target < site + Site.jumpSize
+    }
+
+    /// The bytes that it leads to.
+    var bytes: Range<UInt64> {
+        // The loader writes eight bytes at most.
+        if case .relocation = kind { target..<target + 8 } else { target..<target + 1 }
     }
 
     var verdict: VerdictCode {

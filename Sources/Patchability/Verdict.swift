@@ -22,23 +22,43 @@ public enum Verdict: Hashable, Sendable {
     }
 }
 
-/// The bytes that a detour overwrites: five, for a `jmp rel32`.
+/// The bytes that a detour overwrites: five for a `jmp rel32`, or two for a
+/// `jmp rel8` to an island, where the `jmp rel32` stands.
+///
+/// None crosses a border of pages, and neither does an island: one write within a
+/// page is not split where the tool is killed.
 public struct Site: Hashable, Sendable {
-    /// The size of every site, in bytes.
-    public static let size: UInt64 = 5
+    /// Bytes of a `jmp rel32` (e9).
+    public static let jumpSize: UInt64 = 5
+    /// Bytes of a `jmp rel8` (eb).
+    public static let shortJumpSize: UInt64 = 2
+    /// The smallest page (SDM vol. 3, 4.1), of which every load bias is a multiple.
+    static let pageSize: UInt64 = 4096
 
     public let address: LinkAddress
+    /// ``jumpSize``, or ``shortJumpSize`` where there is an island.
+    public let size: UInt64
+    /// The first of five bytes of padding that this function alone uses.
+    ///
+    /// A thread may stand at an island's first byte while the detour is in place,
+    /// so where it is taken away that byte counts as well.
+    public let island: LinkAddress?
     /// The bytes between the function's entry and the site: an `endbr64`, which
     /// has to stay, and nops.
     public let offset: Int
     /// Whether the function starts with `endbr64`.
     public let followsEndbr64: Bool
-    /// How many of the five bytes lie behind the function, in its padding.
+    /// How many of the bytes lie behind the function, in its padding.
     public let paddingBytes: Int
 
-    /// The five bytes, or nil where they would pass the end of the address space.
+    /// The bytes, or nil where they would pass the end of the address space.
     public var range: AddressRange<LinkAddress>? {
-        AddressRange(start: address, count: Self.size)
+        AddressRange(start: address, count: size)
+    }
+
+    /// Whether `size` bytes at `address` lie in two pages.
+    static func crossesPage(_ address: UInt64, size: UInt64) -> Bool {
+        address / pageSize != (address + size - 1) / pageSize
     }
 }
 
@@ -48,6 +68,7 @@ public enum VerdictCode: String, CaseIterable, Hashable, Sendable {
     case outsideCode = "outside-code"
     case tooShort = "too-short"
     case labelInSite = "label-in-site"
+    case siteAcrossPages = "site-across-pages"
     case undecodable
     case returnIntoSite = "return-into-site"
     case jumpIntoSite = "jump-into-site"
@@ -69,6 +90,8 @@ public enum Refusal: Hashable, Sendable {
     case tooShort(available: Int, next: LinkAddress?)
     /// A symbol stands at bytes 1–4 of the site.
     case labelInSite(Place)
+    /// The site would lie in two pages, which one write cannot change.
+    case siteAcrossPages(at: LinkAddress)
     /// No instruction is known to start here.
     case undecodable(at: LinkAddress, bytes: [UInt8])
     /// A call, or an instruction that enters the kernel, ends at bytes 1–4 of the
@@ -97,6 +120,7 @@ public enum Refusal: Hashable, Sendable {
         case .outsideCode: .outsideCode
         case .tooShort: .tooShort
         case .labelInSite: .labelInSite
+        case .siteAcrossPages: .siteAcrossPages
         case .undecodable: .undecodable
         case .returnIntoSite: .returnIntoSite
         case .jumpIntoSite: .jumpIntoSite
@@ -136,6 +160,9 @@ extension Refusal: CustomStringConvertible {
             return "a detour takes 5 bytes, and there are \(available)\(follows)"
         case .labelInSite(let place):
             return "the symbol \(place) stands inside the bytes of the detour"
+        case .siteAcrossPages(let address):
+            return "the bytes of the detour at \(address) lie in two pages, which cannot be "
+                + "changed at once"
         case .undecodable(let address, let bytes):
             let listing = bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
             return "no known instruction at \(address): \(listing.joined(separator: " "))"

@@ -44,6 +44,8 @@ struct ApplyPlan {
             return .alreadyApplied(same)
         }
         var reasons = conflicts(of: patch.manifest, at: base, with: applied)
+        reasons += patch.manifest.functions.filter { $0.island != nil }
+            .map { .needsIsland(symbol: $0.symbol) }
         reasons += unsuitableMappings(of: patch.manifest, at: base, in: map)
         if reasons.isEmpty { reasons += try differences(of: patch.manifest, at: base, in: process) }
         guard reasons.isEmpty else { throw .refused(reasons) }

@@ -19,6 +19,8 @@ public enum SwitchRefusal: Equatable, Sendable {
     case nameTaken(name: String, digest: String)
     /// The code cannot be written safely where it is mapped.
     case unsuitableMapping(symbol: String, address: RemoteAddress, reason: MappingReason)
+    /// The function has room for a two-byte jump only.
+    case needsIsland(symbol: String)
     /// The patch cannot be linked into this process.
     case link(code: String, message: String)
     /// A payload whose detours stand only in part.
@@ -53,6 +55,7 @@ public enum SwitchRefusal: Equatable, Sendable {
         case .alreadyReplaced: "switch.already-replaced"
         case .nameTaken: "switch.name-taken"
         case .unsuitableMapping: "switch.unsuitable-mapping"
+        case .needsIsland: "switch.needs-island"
         case .link(let code, _): code
         case .mixedState: "switch.mixed-state"
         case .notApplied: "switch.not-applied"
@@ -80,6 +83,9 @@ extension SwitchRefusal: CustomStringConvertible {
                 + "revert that first, or give this one another name"
         case .unsuitableMapping(let symbol, let address, let reason):
             return "'\(symbol)' at \(address) cannot be rewritten: \(reason.rawValue)"
+        case .needsIsland(let symbol):
+            return "'\(symbol)' has room for a two-byte jump only, which this version cannot "
+                + "switch in; patch a function that calls it instead"
         case .link(_, let message): return message
         case .mixedState(let name):
             return "some detours of '\(name)' stand and some do not; "

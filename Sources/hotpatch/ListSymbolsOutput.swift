@@ -81,6 +81,9 @@ extension Verdict {
             var parts = [site.offset == 0 ? "at the entry" : "at entry+\(site.offset)"]
             if site.followsEndbr64 { parts.append("behind endbr64") }
             if site.offset > (site.followsEndbr64 ? 4 : 0) { parts.append("behind nops") }
+            if let island = site.island {
+                parts.append("\(site.size) bytes, by way of \(island)")
+            }
             if site.paddingBytes > 0 { parts.append("\(site.paddingBytes) bytes of padding") }
             return parts.joined(separator: ", ")
         case .unpatchable(let refusal):
@@ -169,7 +172,8 @@ extension Site {
         [
             "address": .string("\(address)"),
             "offset": .integer(Int64(offset)),
-            "size": .integer(Int64(Site.size)),
+            "size": .integer(Int64(clamping: size)),
+            "island": island.map { .string("\($0)") } ?? .null,
             "behindEndbr64": .bool(followsEndbr64),
             "paddingBytes": .integer(Int64(paddingBytes)),
         ]

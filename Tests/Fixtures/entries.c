@@ -8,30 +8,28 @@
 FUNCTION(loop_to_byte_one, "push %rbx\n1: dec %edi\njne 1b\npop %rbx\nret");
 // The loop leads to the entry itself.
 FUNCTION(loop_to_entry, "1: dec %edi\njne 1b\nmov $7,%eax\nret");
-// ff d7: the call returns to byte 2.
-FUNCTION(call_returns_inside, "call *%rdi\nxor %eax,%eax\nret");
+// f1: int1 returns to byte 1.
+FUNCTION(trap_returns_inside, ".byte 0xf1\nxor %eax,%eax\nret");
 // e8 and four bytes: the call returns behind the site.
 FUNCTION(call_fills_site, "call loop_to_entry\nxor %eax,%eax\nret");
-// 0f 05: the kernel returns to byte 2.
-FUNCTION(kernel_returns_inside, "syscall\nxor %eax,%eax\nret");
 // 31 c0 c3, and padding up to the next function.
 FUNCTION(short_with_padding, "xor %eax,%eax\nret");
 FUNCTION(before_too_short, "mov $1,%eax\nmov $2,%edx\nmov $3,%ecx\nret");
 asm(".globl too_short\n.type too_short,@function\ntoo_short: ret\n.size too_short,.-too_short\n"
     ".globl behind_too_short\n.type behind_too_short,@function\n"
     "behind_too_short: mov $1,%eax\nret\n.size behind_too_short,.-behind_too_short\n");
-FUNCTION(label_inside, "mov %edi,%eax\nthe_label: add $5,%eax\nret");
+FUNCTION(label_inside, "push %rbx\nthe_label: pop %rbx\nadd $5,%eax\nret");
 FUNCTION(not_an_instruction, ".byte 0x06\nmov $5,%eax\nret");
 // 14 bytes that nothing leads into, with another entry in the middle.
 FUNCTION(outer, "mov $1,%eax\nmov $2,%edx\n.globl inner\n.type inner,@function\ninner: "
     "mov $3,%ecx\nmov $4,%eax\nret\n.size inner,.-inner");
 asm(".text\n.p2align 4\n.globl without_size\nwithout_size: mov $1,%eax\nmov $2,%edx\nret\n");
 FUNCTION(jumped_into, "push %rbx\npush %rbp\npush %r12\npop %r12\npop %rbp\npop %rbx\nret");
-FUNCTION(jumps_there, "test %edi,%edi\nje jumped_into+2\nret");
+FUNCTION(jumps_there, "test %edi,%edi\nje jumped_into+1\nret");
 FUNCTION(address_taken, "push %rbx\npush %rbp\nnop\npop %rbp\npop %rbx\nret");
-FUNCTION(takes_address, "lea address_taken+2(%rip),%rax\nret");
+FUNCTION(takes_address, "lea address_taken+1(%rip),%rax\nret");
 FUNCTION(pointed_to, "push %rbx\npush %rbp\nnop\npop %rbp\npop %rbx\nret");
-asm(".data\n.p2align 3\n.quad pointed_to+2\n.text\n");
+asm(".data\n.p2align 3\n.quad pointed_to+1\n.text\n");
 // A table of relative addresses, as -fPIC gives a switch.
 FUNCTION(table_leads_inside, "push %rbx\n1: lea .Ltable(%rip),%rax\nmovslq (%rax,%rdi,4),%rdx\n"
     "add %rax,%rdx\njmp *%rdx\n2: pop %rbx\nret\n"

@@ -58,6 +58,41 @@ import Testing
             }.contains("overlaps"))
     }
 
+    /// The range is 0x1140 to 0x1150, and behind the site lies 0x1146.
+    @Test(
+        arguments: [
+            (0x10c6, nil), (0x11c5, nil), (0x10c5, "out of a short jump's reach"),
+            (0x11c6, "out of a short jump's reach"), (.max, "out of a short jump's reach"),
+            (0, "out of a short jump's reach"), (0x113c, "overlaps"), (0x114f, "overlaps"),
+            (0x1144, "overlaps"),
+        ] as [(UInt64, String?)])
+    func islands(_ island: UInt64, _ expected: String?) throws {
+        var manifest = PatchFixture.manifest()
+        manifest.functions[0].island = LinkAddress(rawValue: island)
+        if let expected {
+            #expect(try defect { $0 = manifest }.contains(expected), "\(island)")
+        } else {
+            let made = try PatchFile.make(
+                object: try PatchFixture.object(), manifest: manifest, name: "fix.hpatch")
+            #expect(made.patch.manifest == manifest)
+        }
+    }
+
+    @Test func noWriteCrossesAPage() throws {
+        for (site, island) in [(0x1ffd, nil), (0x1fff, 0x2020), (0x1ff0, 0x1ffc)]
+            as [(UInt64, UInt64?)]
+        {
+            #expect(
+                try defect {
+                    $0.functions[0].range = PatchFixture.range(0x1fe0, 0x20)
+                    $0.functions[0].original = Array(repeating: 0x90, count: 0x20)
+                    $0.functions[0].site = LinkAddress(rawValue: site)
+                    $0.functions[0].island = island.map { LinkAddress(rawValue: $0) }
+                    $0.functions[0].fragments = []
+                }.contains("in two pages"), "\(site)")
+        }
+    }
+
     @Test func symbolLists() throws {
         #expect(try defect { $0.imports = [] }.contains("undefined symbol 'puts'"))
         #expect(try defect { $0.imports.append($0.imports[0]) }.contains("lists 'puts' twice"))

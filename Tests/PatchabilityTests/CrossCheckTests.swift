@@ -19,14 +19,23 @@ import Testing
         try #require(targets.count > 1000)
 
         var patchable = 0
+        var islands: Set<LinkAddress> = []
         for record in catalog {
             switch record.verdict {
             case .patchable(let site):
                 patchable += 1
-                for byte in 1..<Site.size {
+                for byte in 1..<site.size {
                     let inside = site.address.wrapping(by: Int64(byte))
                     #expect(!targets.contains(inside), "\(record.displayName): \(inside)")
                     #expect(!returns.contains(inside), "\(record.displayName): \(inside)")
+                }
+                guard let island = site.island else { continue }
+                for byte in 0..<Site.jumpSize {
+                    let inside = island.wrapping(by: Int64(byte))
+                    #expect(!targets.contains(inside), "\(record.displayName): \(inside)")
+                    #expect(!returns.contains(inside), "\(record.displayName): \(inside)")
+                    #expect(catalog.function(containing: inside) == nil)
+                    #expect(islands.insert(inside).inserted, "\(record.displayName): \(inside)")
                 }
             case .unpatchable(.jumpIntoSite(_, let target, isCertain: true)):
                 #expect(targets.contains(target), "\(record.displayName): \(target)")

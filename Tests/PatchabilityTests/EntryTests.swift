@@ -41,8 +41,8 @@ import Testing
     @Test(
         arguments: [
             ("loop_to_byte_one", .jumpIntoSite), ("jumped_into", .jumpIntoSite),
-            ("call_returns_inside", .returnIntoSite), ("kernel_returns_inside", .returnIntoSite),
-            ("too_short", .tooShort), ("label_inside", .labelInSite),
+            ("trap_returns_inside", .returnIntoSite), ("too_short", .tooShort),
+            ("label_inside", .labelInSite),
             ("not_an_instruction", .undecodable), ("address_taken", .addressInSite),
             ("pointed_to", .pointerIntoSite), ("table_leads_inside", .tableIntoSite),
             ("parent.cold", .fragment), ("in_data", .outsideCode), ("chosen", .ifuncResolver),
@@ -64,7 +64,7 @@ import Testing
             return
         }
         #expect(from.description == "jumps_there+0x2")
-        #expect(target == start.advanced(by: 2))
+        #expect(target == start.advanced(by: 1))
 
         guard
             case .unpatchable(.tableIntoSite(_, let entry, let user, _)) =
