@@ -128,26 +128,11 @@ struct CatalogBuilder {
             for region in code.regions { search.searchWords(inCode: region) }
         }
         for relocation in relocations {
-            if let target = value(of: relocation) {
+            if let target = tables.value(of: relocation) {
                 search.takePointer(at: relocation.offset.rawValue, to: target)
             }
         }
         return search.references + textRelocations()
-    }
-
-    /// The address that the loader writes, less the load bias; nil where it is not
-    /// known or lies in another object.
-    private func value(of relocation: Relocation) -> UInt64? {
-        switch relocation.type {
-        case .relative, .indirectRelative:
-            return UInt64(bitPattern: relocation.addend)
-        case .absolute64:
-            guard let entry = tables.dynamic?[Int(relocation.symbolIndex)], !entry.isUndefined
-            else { return nil }
-            return entry.value.rawValue &+ UInt64(bitPattern: relocation.addend)
-        default:
-            return nil
-        }
     }
 
     private func textRelocations() -> [Reference] {
@@ -206,6 +191,23 @@ extension SectionType {
             .dynamicSymbols, .hash, .gnuHash, .versionDefinitions, .versionIndexes, .versionNeeds:
             false
         default: true
+        }
+    }
+}
+
+extension NameTables {
+    /// The address that the loader writes, less the load bias; nil where it is not
+    /// known or lies in another object.
+    func value(of relocation: Relocation) -> UInt64? {
+        switch relocation.type {
+        case .relative, .indirectRelative:
+            return UInt64(bitPattern: relocation.addend)
+        case .absolute64:
+            guard let entry = dynamic?[Int(relocation.symbolIndex)], !entry.isUndefined
+            else { return nil }
+            return entry.value.rawValue &+ UInt64(bitPattern: relocation.addend)
+        default:
+            return nil
         }
     }
 }

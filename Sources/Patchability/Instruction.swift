@@ -72,6 +72,21 @@ public struct Opcode: RawRepresentable, Hashable, Sendable {
     public static let nop = Self(rawValue: UInt16(X86_INS_NOP.rawValue))
     public static let int3 = Self(rawValue: UInt16(X86_INS_INT3.rawValue))
     public static let endbr64 = Self(rawValue: UInt16(X86_INS_ENDBR64.rawValue))
+    public static let mov = Self(rawValue: UInt16(X86_INS_MOV.rawValue))
+    public static let movsxd = Self(rawValue: UInt16(X86_INS_MOVSXD.rawValue))
+    public static let add = Self(rawValue: UInt16(X86_INS_ADD.rawValue))
+    public static let pop = Self(rawValue: UInt16(X86_INS_POP.rawValue))
+
+    /// cmovcc.
+    public var isConditionalMove: Bool { Self.conditionalMoves.contains(self) }
+
+    private static let conditionalMoves: Set<Self> = Set(
+        [
+            X86_INS_CMOVA, X86_INS_CMOVAE, X86_INS_CMOVB, X86_INS_CMOVBE, X86_INS_CMOVE,
+            X86_INS_CMOVG, X86_INS_CMOVGE, X86_INS_CMOVL, X86_INS_CMOVLE, X86_INS_CMOVNE,
+            X86_INS_CMOVNO, X86_INS_CMOVNP, X86_INS_CMOVNS, X86_INS_CMOVO, X86_INS_CMOVP,
+            X86_INS_CMOVS,
+        ].map { Self(rawValue: UInt16($0.rawValue)) })
 }
 
 /// An operand, in Intel's order: the destination first.

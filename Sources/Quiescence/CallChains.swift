@@ -10,19 +10,14 @@ import LiveProcess
 @safe public final class CallChains {
     /// Frames that are followed of one thread: deeper recursion counts as not
     /// followed.
-    static let limit = 4096
+    private static let limit = 4096
     /// Frames that are followed in all, at about 4 µs each: a bound on how long
     /// threads stand still for it.
-    private static let budget = 16384
-    /// How many frames there can be in all: the budget is looked at once a thread.
-    static let capacity = budget + limit
-    private var budget = CallChains.budget
+    private var budget = 16384
 
     private let space: OpaquePointer
     private let process: TargetProcess
-    /// The frames that were followed last, the innermost first.
-    private var frames = [cunwind_frame](repeating: cunwind_frame(), count: limit)
-    private var registers = [UInt64](repeating: 0, count: 17)
+    private var counters = [UInt64](repeating: 0, count: limit)
     private var word: [UInt64] = [0]
 
     /// nil where nothing of the process can be unwound.
@@ -59,23 +54,15 @@ import LiveProcess
         return true
     }
 
-    /// Appends the frames of a stopped thread, the innermost first, and tells
-    /// whether that is all of them. Allocates nothing but what libdwfl does, where
-    /// `list` has room.
-    ///
-    /// - Parameter limit: the number of frames that are followed at most.
-    func follow(
-        _ thread: StoppedThread, limit: Int, appendingTo list: inout [cunwind_frame]
-    ) -> Bool {
+    /// Whether the thread's call chain was followed to its end, and no frame of it
+    /// is in guarded code.
+    func areFree(of guarded: GuardedCode, on thread: StoppedThread) -> Bool {
         guard budget > 0 else { return false }
-        for number in registers.indices {
-            registers[number] = thread.registers.dwarfRegister(number) ?? 0
-        }
+        let registers = (0..<17).map { thread.registers.dwarfRegister($0) ?? 0 }
         var isComplete = false
         let count = unsafe cunwind_walk(
-            space, thread.id.rawValue, registers, &frames, min(limit, Self.limit), &isComplete)
+            space, thread.id.rawValue, registers, &counters, Self.limit, &isComplete)
         budget -= count
-        list.append(contentsOf: frames[0..<count])
-        return isComplete
+        return isComplete && !counters[0..<count].contains { guarded.stretch(at: $0) != nil }
     }
 }

@@ -19,19 +19,14 @@ public struct GuardedCode: Sendable {
         /// Where the function, its fragment or the payload starts: places in it are
         /// told by their distance from here, as debuggers do.
         public let start: RemoteAddress
-        /// Whether no path through the function's code leads to its end: a thread
-        /// that is inside stays there.
-        public let neverReturns: Bool
 
         public init(
-            symbol: String, inside: ClosedRange<UInt64>, degree: Degree, start: RemoteAddress,
-            neverReturns: Bool = false
+            symbol: String, inside: ClosedRange<UInt64>, degree: Degree, start: RemoteAddress
         ) {
             self.symbol = symbol
             self.inside = inside
             self.degree = degree
             self.start = start
-            self.neverReturns = neverReturns
         }
     }
 
@@ -43,12 +38,15 @@ public struct GuardedCode: Sendable {
     }
 
     let stretches: [Stretch]
-    private let index: StretchIndex
+    /// The lowest address of any stretch, and the number of bytes to the
+    /// highest: one comparison settles nearly every stack word.
+    private let low: UInt64
+    private let span: UInt64
 
     public init(_ stretches: [Stretch]) {
         self.stretches = stretches
-        index = StretchIndex(
-            stretches.map { .init(addresses: $0.inside, comesFirst: $0.degree == .site) })
+        low = stretches.map(\.inside.lowerBound).min() ?? 0
+        span = (stretches.map(\.inside.upperBound).max() ?? 0) - low
     }
 
     /// The rewritten bytes alone.
@@ -57,8 +55,17 @@ public struct GuardedCode: Sendable {
     /// The stretch that `address` lies in; a site before the function around it.
     @inline(__always)
     public func stretch(at address: UInt64) -> Stretch? {
-        guard index.isNear(address) else { return nil }
-        return index.element(at: address).map { stretches[$0] }
+        guard address &- low <= span else { return nil }
+        return precise(address)
+    }
+
+    private func precise(_ address: UInt64) -> Stretch? {
+        var found: Stretch?
+        for stretch in stretches where stretch.inside.contains(address) {
+            if stretch.degree == .site { return stretch }
+            found = stretch
+        }
+        return found
     }
 }
 
@@ -79,24 +86,23 @@ extension GuardedCode.Stretch {
     ///   call, so that the address behind the function may be a return address.
     public static func function(
         _ range: AddressRange<RemoteAddress>, entry: RemoteAddress, endIsReturn: Bool,
-        symbol: String, neverReturns: Bool = false
+        symbol: String
     ) -> Self? {
         let first = max(range.start.rawValue, entry.rawValue &+ 1)
         let last = endIsReturn ? range.end.rawValue : range.end.rawValue &- 1
         guard first <= last else { return nil }
         return Self(
-            symbol: symbol, inside: first...last, degree: .function, start: range.start,
-            neverReturns: neverReturns)
+            symbol: symbol, inside: first...last, degree: .function, start: range.start)
     }
 
     /// A piece of code that counts from its first byte on: a fragment of a
     /// function, or a payload.
     public static func piece(
-        _ range: AddressRange<RemoteAddress>, symbol: String, neverReturns: Bool = false
+        _ range: AddressRange<RemoteAddress>, symbol: String
     ) -> Self? {
         guard !range.isEmpty else { return nil }
         return Self(
             symbol: symbol, inside: range.start.rawValue...range.end.rawValue, degree: .function,
-            start: range.start, neverReturns: neverReturns)
+            start: range.start)
     }
 }

@@ -69,9 +69,7 @@ extension [TargetResult] {
             for result in self {
                 switch result.outcome {
                 case .success: try StandardOutput.write(result.sentence + "\n")
-                case .failure(let failure):
-                    StandardError.write("hotpatch: \(result.sentence)\n")
-                    StandardError.write(failure.activities.text)
+                case .failure: StandardError.write("hotpatch: \(result.sentence)\n")
                 }
             }
         }
@@ -104,7 +102,7 @@ extension TargetResult {
                     JSONMember("result", .string(failure.status.word)),
                     JSONMember("code", .string(failure.code)),
                     JSONMember("message", .string(failure.message)),
-                ] + failure.activities.json)
+                ])
         }
     }
 

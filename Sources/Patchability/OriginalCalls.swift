@@ -1,0 +1,272 @@
+import Addresses
+import CDecoder
+import ELFImage
+
+/// Tells of an object's functions whether they can be called when they are
+/// replaced (``OriginalCall``).
+///
+/// What leads back to an entry is told from an ordinary call of the function by
+/// where it comes from. A direct jump from the function itself, or from a part of
+/// it that stands apart, leads back; one from another function is a call at that
+/// function's end. An indirect jump leads to an address that was taken: through a
+/// jump table, whose entries are read; through a list of labels, which holds
+/// places in the middle of the function beside its entry; or through a pointer
+/// to a function, which is a call. A jump of which none of these can be seen is
+/// unresolved.
+public struct OriginalCalls: ~Copyable {
+    /// So many functions may share code.
+    private static let partLimit = 64
+
+    private let catalog: FunctionCatalog
+    private let decoder: Decoder
+    /// The read-only data that tables of relative addresses lie in, and the code.
+    private let tables: [CodeRegion]
+    /// Where jumps of parts that stand apart lead to, and one that does.
+    private let fromFragments: [UInt64: UInt64]
+    /// Words near the entry of a function to which lists of labels lead, and the
+    /// list's place.
+    private let labels: [UInt64: UInt64]
+
+    public init(_ catalog: FunctionCatalog) throws(CatalogError) {
+        let data: [CodeRegion]
+        var lists = LabelLists(catalog)
+        do throws(ELFError) {
+            data = try catalog.image.initialData()
+            try lists.search(data)
+        } catch {
+            throw .elf(error)
+        }
+        let decoder: Decoder
+        do throws(DecoderUnavailable) {
+            decoder = try Decoder()
+        } catch {
+            throw .decoderUnavailable
+        }
+        self.decoder = decoder
+        self.catalog = catalog
+        tables = data.filter { !$0.isWritable } + catalog.code.regions
+        labels = lists.found
+        fromFragments = Self.jumps(ofFragmentsIn: catalog)
+    }
+
+    private static func jumps(ofFragmentsIn catalog: FunctionCatalog) -> [UInt64: UInt64] {
+        var jumps: [UInt64: UInt64] = [:]
+        for row in catalog.rows where row.kind == .fragment {
+            for jump in FunctionBody(row, catalog.code).jumps {
+                if let target = jump.target { jumps[target] = jump.address }
+            }
+        }
+        return jumps
+    }
+
+    /// Whether the function can be called.
+    public borrowing func verdict(of record: FunctionRecord) -> OriginalCall {
+        switch record.verdict {
+        case .unpatchable(let refusal): return .refused(.unpatchable(refusal))
+        case .patchable(let site):
+            do throws(OriginalRefusal) {
+                try check(record.index, site)
+                return .callable
+            } catch {
+                return .refused(error)
+            }
+        }
+    }
+
+    private borrowing func check(_ index: Int, _ site: Site) throws(OriginalRefusal) {
+        let row = catalog.rows[index]
+        guard let range = site.range, let region = catalog.code.region(of: row.start) else {
+            throw .undecodable(at: site.address)
+        }
+        let entry = EntryTarget(
+            start: row.start, end: range.end.rawValue,
+            moved: try moved(range, in: region))
+        for target in entry.range {
+            if let from = fromFragments[target] {
+                throw .jumpsToEntry(from: place(from), target: LinkAddress(rawValue: target))
+            }
+        }
+        let parts = try parts(of: index, entry)
+        guard let jump = parts.lazy.compactMap({ $0.indirectJumps.first }).first else { return }
+        for target in entry.range {
+            guard let list = labels[target] else { continue }
+            throw .labelsEntry(
+                at: LinkAddress(rawValue: list), target: LinkAddress(rawValue: target))
+        }
+        try checkAddressesTaken(by: parts, usedAt: jump, entry)
+        for part in parts { try checkIndirectJumps(of: part) }
+    }
+
+    /// How far the instructions that are moved reach.
+    private borrowing func moved(
+        _ site: AddressRange<LinkAddress>, in region: CodeRegion
+    ) throws(OriginalRefusal) -> Range<UInt64> {
+        let offset = region.offset(of: site.start.rawValue) ?? 0
+        // Two instructions of the greatest length cover any site.
+        let count = min(30, region.bytes.count - offset)
+        let code = region.bytes.slice(offset, count)?.array() ?? []
+        do throws(MoveRefusal) {
+            let entry = try EntryInstructions(code: code, covering: Int(site.count), decoder)
+            return site.start.rawValue..<site.start.rawValue + UInt64(entry.covered)
+        } catch {
+            throw .cannotMove(error)
+        }
+    }
+
+    private borrowing func place(_ address: UInt64) -> Place {
+        catalog.place(LinkAddress(rawValue: address))
+    }
+
+    // MARK: - Direct jumps
+
+    /// The function and whatever it jumps into the middle of, or that may be a
+    /// part of it.
+    private borrowing func parts(
+        of index: Int, _ entry: EntryTarget
+    ) throws(OriginalRefusal) -> [FunctionBody] {
+        var rows = [index]
+        var parts: [FunctionBody] = []
+        while parts.count < rows.count {
+            let part = FunctionBody(catalog.rows[rows[parts.count]], catalog.code)
+            parts.append(part)
+            if let address = part.undecodable {
+                throw .undecodable(at: LinkAddress(rawValue: address))
+            }
+            for jump in part.jumps {
+                guard let target = jump.target else { continue }
+                if entry.isLedTo(by: target, from: jump.address) {
+                    throw .jumpsToEntry(
+                        from: place(jump.address), target: LinkAddress(rawValue: target))
+                }
+                guard !part.row.contains(target) else { continue }
+                guard let other = catalog.rows.function(containing: target) else {
+                    throw .leavesFunctions(
+                        from: place(jump.address), target: LinkAddress(rawValue: target))
+                }
+                if isPart(other, enteredAt: target), !rows.contains(other) { rows.append(other) }
+            }
+            guard rows.count <= Self.partLimit else {
+                throw .tooManyParts(limit: Self.partLimit)
+            }
+        }
+        return parts
+    }
+
+    /// Whether a jump to `target` goes on in the same function, and does not call
+    /// another.
+    private borrowing func isPart(_ index: Int, enteredAt target: UInt64) -> Bool {
+        let row = catalog.rows[index]
+        // The unwind table alone does not tell a part from a function.
+        return target != row.start || row.kind == .fragment || row.kind == .unnamed
+    }
+
+    // MARK: - Indirect jumps
+
+    private borrowing func checkAddressesTaken(
+        by parts: [FunctionBody], usedAt jump: UInt64, _ entry: EntryTarget
+    ) throws(OriginalRefusal) {
+        let taken = parts.flatMap(\.addressesTaken)
+        let limits = taken.map(\.target).sorted()
+        for (from, target) in taken {
+            if entry.range.contains(target) {
+                throw .takesEntry(by: place(from), target: LinkAddress(rawValue: target))
+            }
+            // A table ends where the function's next one starts.
+            let limit = limits.first { $0 > target } ?? .max
+            for (number, goal) in entries(ofTableAt: target, limit: limit).enumerated()
+            where entry.range.contains(goal) {
+                throw .tableToEntry(
+                    table: LinkAddress(rawValue: target), entry: number, usedBy: place(jump),
+                    target: LinkAddress(rawValue: goal))
+            }
+        }
+    }
+
+    /// Where the entries of a table of relative addresses lead, up to the first
+    /// that leads out of the code.
+    private borrowing func entries(ofTableAt address: UInt64, limit: UInt64) -> [UInt64] {
+        guard address & 3 == 0, let table = tables.first(where: { $0.offset(of: address) != nil })
+        else { return [] }
+        var goals: [UInt64] = []
+        var position = address
+        while position < limit, let offset = table.offset(of: position),
+            let delta = table.bytes.load(offset, as: Int32.self)
+        {
+            let goal = address &+ UInt64(bitPattern: Int64(delta))
+            guard goal >= catalog.code.low, goal < catalog.code.high else { break }
+            goals.append(goal)
+            position += 4
+        }
+        return goals
+    }
+
+    private borrowing func checkIndirectJumps(of part: FunctionBody) throws(OriginalRefusal) {
+        for jump in part.indirectJumps {
+            switch JumpOrigin.find(jump, in: part, decoder) {
+            case .pointer: break
+            case .table where !part.addressesTaken.isEmpty: break
+            case .table, .computed: throw .unresolvedJump(at: place(jump))
+            }
+        }
+    }
+}
+
+/// The bytes to which nothing in a function may lead.
+private struct EntryTarget {
+    /// From the function's first byte to the site's end.
+    let range: Range<UInt64>
+    /// The instructions that are moved, among which jumps stay.
+    let moved: Range<UInt64>
+
+    init(start: UInt64, end: UInt64, moved: Range<UInt64>) {
+        range = start..<max(start, end)
+        self.moved = moved
+    }
+
+    func isLedTo(by target: UInt64, from place: UInt64) -> Bool {
+        range.contains(target) && !(moved.contains(target) && moved.contains(place))
+    }
+}
+
+/// Lists of labels: words one after the other that point into one function, one
+/// of them to its entry. What a pointer to a function stands beside leads
+/// elsewhere.
+private struct LabelLists {
+    private typealias Word = (place: UInt64, target: UInt64)
+
+    private let catalog: FunctionCatalog
+    /// Where, by what they lead to at the start of a function.
+    private(set) var found: [UInt64: UInt64] = [:]
+
+    init(_ catalog: FunctionCatalog) { self.catalog = catalog }
+
+    mutating func search(_ data: [CodeRegion]) throws(ELFError) {
+        var words = try catalog.image.dynamicRelocations().compactMap { relocation in
+            catalog.tables.value(of: relocation).map { (relocation.offset.rawValue, $0) as Word }
+        }
+        take(&words)
+        guard catalog.image.kind == .executable else { return }
+        for region in data where region.mayHoldPointers {
+            var words: [Word] = []
+            for offset in stride(from: 0, to: region.bytes.count, by: 8) {
+                guard let word = region.bytes.load(offset, as: UInt64.self) else { break }
+                words.append((region.start + UInt64(offset), word))
+            }
+            take(&words)
+        }
+    }
+
+    private mutating func take(_ words: inout [Word]) {
+        words.removeAll { $0.target < catalog.code.low || $0.target >= catalog.code.high }
+        words.sort { $0.place < $1.place }
+        for (one, next) in zip(words, words.dropFirst())
+        where next.place == one.place &+ 8 && one.target != next.target {
+            let low = min(one.target, next.target)
+            guard let row = catalog.rows.function(containing: low),
+                low - catalog.rows[row].start < EntryJudge.lastSiteOffset + Site.jumpSize,
+                catalog.rows[row].contains(max(one.target, next.target))
+            else { continue }
+            found[low] = one.place
+        }
+    }
+}

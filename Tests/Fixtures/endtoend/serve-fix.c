@@ -1,4 +1,0 @@
-// Where a main loop is replaced, nobody will ever call the new one.
-void serve(void) {
-    for (;;) {}
-}
