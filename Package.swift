@@ -81,12 +81,12 @@ let package = Package(
         room(
             "PatchLinker",
             ["Addresses", "JSONText", "ELFImage", "Patchability", "PatchFile", "LiveProcess"]),
-        room("Quiescence", ["Addresses", "LiveProcess", "CUnwind"]),
+        room("Quiescence", ["Addresses", "ELFImage", "LiveProcess", "CUnwind", system]),
         room(
             "Switchover",
             [
-                "Addresses", "JSONText", "ELFImage", "PatchFile", "LiveProcess", "PatchLinker",
-                "Quiescence", system, logging,
+                "Addresses", "JSONText", "ELFImage", "Patchability", "PatchFile", "LiveProcess",
+                "PatchLinker", "Quiescence", system, logging,
             ]),
         room(
             "HotpatchKit",

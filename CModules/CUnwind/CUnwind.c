@@ -5,6 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/// rsp by its DWARF number (psABI, figure 3.36).
+enum { DWARF_RSP = 7 };
+
 struct cunwind_space {
     Dwfl *dwfl;
     cunwind_read read;
@@ -107,7 +110,7 @@ bool cunwind_prepare(cunwind_space *space, int process, cunwind_read read, void 
 
 struct walk {
     Dwfl *dwfl;
-    uint64_t *counters;
+    cunwind_frame *frames;
     size_t room;
     size_t count;
     /// The last frame says by its table that nobody called it.
@@ -134,21 +137,24 @@ static bool find_rules(struct walk *walk, Dwarf_Addr counter) {
     return true;
 }
 
-static int note_frame(Dwfl_Frame *frame, void *data) {
+static int note_frame(Dwfl_Frame *state, void *data) {
     struct walk *walk = data;
     Dwarf_Addr counter;
+    Dwarf_Word pointer;
     bool interrupted;
-    if (!dwfl_frame_pc(frame, &counter, &interrupted)) return DWARF_CB_ABORT;
+    if (!dwfl_frame_pc(state, &counter, &interrupted)) return DWARF_CB_ABORT;
+    if (dwfl_frame_reg(state, DWARF_RSP, &pointer) != 0) return DWARF_CB_ABORT;
     if (walk->count == walk->room) return DWARF_CB_ABORT;
-    walk->counters[walk->count++] = counter;
+    walk->frames[walk->count++] = (cunwind_frame){
+        .counter = counter, .stack_pointer = pointer, .is_return_address = !interrupted};
     // A return address may lie behind the end of the function that called.
     return find_rules(walk, counter - (interrupted ? 0 : 1)) ? DWARF_CB_OK : DWARF_CB_ABORT;
 }
 
 size_t cunwind_walk(
-    cunwind_space *space, int thread, const uint64_t registers[17], uint64_t *counters,
+    cunwind_space *space, int thread, const uint64_t registers[17], cunwind_frame *frames,
     size_t room, bool *complete) {
-    struct walk walk = {.dwfl = space->dwfl, .counters = counters, .room = room};
+    struct walk walk = {.dwfl = space->dwfl, .frames = frames, .room = room};
     space->registers = registers;
     int result = dwfl_getthread_frames(space->dwfl, thread, note_frame, &walk);
     space->registers = NULL;

@@ -10,14 +10,19 @@ import LiveProcess
 @safe public final class CallChains {
     /// Frames that are followed of one thread: deeper recursion counts as not
     /// followed.
-    private static let limit = 4096
+    static let limit = 4096
     /// Frames that are followed in all, at about 4 µs each: a bound on how long
     /// threads stand still for it.
-    private var budget = 16384
+    private static let budget = 16384
+    /// How many frames there can be in all: the budget is looked at once a thread.
+    static let capacity = budget + limit
+    private var budget = CallChains.budget
 
     private let space: OpaquePointer
     private let process: TargetProcess
-    private var counters = [UInt64](repeating: 0, count: limit)
+    /// The frames that were followed last, the innermost first.
+    private var frames = [cunwind_frame](repeating: cunwind_frame(), count: limit)
+    private var registers = [UInt64](repeating: 0, count: 17)
     private var word: [UInt64] = [0]
 
     /// nil where nothing of the process can be unwound.
@@ -54,15 +59,23 @@ import LiveProcess
         return true
     }
 
-    /// Whether the thread's call chain was followed to its end, and no frame of it
-    /// is in guarded code.
-    func areFree(of guarded: GuardedCode, on thread: StoppedThread) -> Bool {
+    /// Appends the frames of a stopped thread, the innermost first, and tells
+    /// whether that is all of them. Allocates nothing but what libdwfl does, where
+    /// `list` has room.
+    ///
+    /// - Parameter limit: the number of frames that are followed at most.
+    func follow(
+        _ thread: StoppedThread, limit: Int, appendingTo list: inout [cunwind_frame]
+    ) -> Bool {
         guard budget > 0 else { return false }
-        let registers = (0..<17).map { thread.registers.dwarfRegister($0) ?? 0 }
+        for number in registers.indices {
+            registers[number] = thread.registers.dwarfRegister(number) ?? 0
+        }
         var isComplete = false
         let count = unsafe cunwind_walk(
-            space, thread.id.rawValue, registers, &counters, Self.limit, &isComplete)
+            space, thread.id.rawValue, registers, &frames, min(limit, Self.limit), &isComplete)
         budget -= count
-        return isComplete && !counters[0..<count].contains { guarded.stretch(at: $0) != nil }
+        list.append(contentsOf: frames[0..<count])
+        return isComplete
     }
 }

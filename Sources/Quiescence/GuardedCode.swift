@@ -19,14 +19,19 @@ public struct GuardedCode: Sendable {
         /// Where the function, its fragment or the payload starts: places in it are
         /// told by their distance from here, as debuggers do.
         public let start: RemoteAddress
+        /// Whether no path through the function's code leads to its end: a thread
+        /// that is inside stays there.
+        public let neverReturns: Bool
 
         public init(
-            symbol: String, inside: ClosedRange<UInt64>, degree: Degree, start: RemoteAddress
+            symbol: String, inside: ClosedRange<UInt64>, degree: Degree, start: RemoteAddress,
+            neverReturns: Bool = false
         ) {
             self.symbol = symbol
             self.inside = inside
             self.degree = degree
             self.start = start
+            self.neverReturns = neverReturns
         }
     }
 
@@ -38,15 +43,12 @@ public struct GuardedCode: Sendable {
     }
 
     let stretches: [Stretch]
-    /// The lowest address of any stretch, and the number of bytes to the
-    /// highest: one comparison settles nearly every stack word.
-    private let low: UInt64
-    private let span: UInt64
+    private let index: StretchIndex
 
     public init(_ stretches: [Stretch]) {
         self.stretches = stretches
-        low = stretches.map(\.inside.lowerBound).min() ?? 0
-        span = (stretches.map(\.inside.upperBound).max() ?? 0) - low
+        index = StretchIndex(
+            stretches.map { .init(addresses: $0.inside, comesFirst: $0.degree == .site) })
     }
 
     /// The rewritten bytes alone.
@@ -55,17 +57,8 @@ public struct GuardedCode: Sendable {
     /// The stretch that `address` lies in; a site before the function around it.
     @inline(__always)
     public func stretch(at address: UInt64) -> Stretch? {
-        guard address &- low <= span else { return nil }
-        return precise(address)
-    }
-
-    private func precise(_ address: UInt64) -> Stretch? {
-        var found: Stretch?
-        for stretch in stretches where stretch.inside.contains(address) {
-            if stretch.degree == .site { return stretch }
-            found = stretch
-        }
-        return found
+        guard index.isNear(address) else { return nil }
+        return index.element(at: address).map { stretches[$0] }
     }
 }
 
@@ -86,23 +79,24 @@ extension GuardedCode.Stretch {
     ///   call, so that the address behind the function may be a return address.
     public static func function(
         _ range: AddressRange<RemoteAddress>, entry: RemoteAddress, endIsReturn: Bool,
-        symbol: String
+        symbol: String, neverReturns: Bool = false
     ) -> Self? {
         let first = max(range.start.rawValue, entry.rawValue &+ 1)
         let last = endIsReturn ? range.end.rawValue : range.end.rawValue &- 1
         guard first <= last else { return nil }
         return Self(
-            symbol: symbol, inside: first...last, degree: .function, start: range.start)
+            symbol: symbol, inside: first...last, degree: .function, start: range.start,
+            neverReturns: neverReturns)
     }
 
     /// A piece of code that counts from its first byte on: a fragment of a
     /// function, or a payload.
     public static func piece(
-        _ range: AddressRange<RemoteAddress>, symbol: String
+        _ range: AddressRange<RemoteAddress>, symbol: String, neverReturns: Bool = false
     ) -> Self? {
         guard !range.isEmpty else { return nil }
         return Self(
             symbol: symbol, inside: range.start.rawValue...range.end.rawValue, degree: .function,
-            start: range.start)
+            start: range.start, neverReturns: neverReturns)
     }
 }

@@ -3,6 +3,7 @@ import ELFImage
 import LiveProcess
 import PatchFile
 import PatchLinker
+import Patchability
 import Quiescence
 
 /// What speaks against applying a patch, found without stopping anything.
@@ -95,16 +96,18 @@ extension ApplyPlan {
             let site = bias.remote(function.site)
             stretches.append(.site(site, length: 5, of: function.symbol))
             if allowsActive { continue }
+            let neverReturns = base.code(of: function).neverReturns
             if let range = bias.remote(function.range),
                 let stretch = GuardedCode.Stretch.function(
                     range, entry: site, endIsReturn: mayEndInCall(function.original),
-                    symbol: function.symbol)
+                    symbol: function.symbol, neverReturns: neverReturns)
             {
                 stretches.append(stretch)
             }
             for fragment in function.fragments {
                 guard let range = bias.remote(fragment),
-                    let stretch = GuardedCode.Stretch.piece(range, symbol: function.symbol)
+                    let stretch = GuardedCode.Stretch.piece(
+                        range, symbol: function.symbol, neverReturns: neverReturns)
                 else { continue }
                 stretches.append(stretch)
             }

@@ -3,6 +3,7 @@ import ELFImage
 import LiveProcess
 import PatchFile
 import PatchLinker
+import Patchability
 import SystemPackage
 
 /// The object of a process that a patch was made for.
@@ -48,6 +49,20 @@ struct BaseObject {
         } catch {
             throw .process(error)
         }
+    }
+
+    /// The code of a function that is replaced, with its fragments.
+    func code(of function: ReplacedFunction) -> FunctionCode {
+        let whole = FunctionCode.Part(
+            start: function.range.start, bytes: ByteView(function.original))
+        return FunctionCode(
+            [whole]
+                + function.fragments.map { fragment in
+                    // Without its bytes, where a jump into it leads cannot be told.
+                    FunctionCode.Part(
+                        start: fragment.start,
+                        bytes: (try? image.bytes(at: fragment)) ?? ByteView.empty)
+                })
     }
 
     /// The bytes of the process at a range of the base's addresses.

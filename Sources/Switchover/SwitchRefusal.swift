@@ -29,6 +29,8 @@ public enum SwitchRefusal: Equatable, Sendable {
     case notApplied(name: String, applied: [String])
     /// The detour is not what the payload says; somebody else wrote there.
     case detourDiffers(symbol: String, address: RemoteAddress, found: [UInt8])
+    /// A thread is in a function whose code has no end, such as a main loop.
+    case neverReturns(Activity)
 
     public struct FoundObject: Hashable, Sendable {
         public let path: String
@@ -60,6 +62,7 @@ public enum SwitchRefusal: Equatable, Sendable {
         case .mixedState: "switch.mixed-state"
         case .notApplied: "switch.not-applied"
         case .detourDiffers: "switch.detour-differs"
+        case .neverReturns: "switch.never-returns"
         }
     }
 }
@@ -97,6 +100,11 @@ extension SwitchRefusal: CustomStringConvertible {
         case .detourDiffers(let symbol, let address, let found):
             return "the detour of '\(symbol)' at \(address) was overwritten: found "
                 + "\(Hexadecimal.text(found)); whoever wrote there has to undo it first"
+        case .neverReturns(let activity):
+            return "\(activity), and '\(activity.stretch.symbol)' never returns: no path "
+                + "through its code leads to its end, so waiting is of no use; patch the "
+                + "functions that it calls instead, or use --allow-active: the old code then "
+                + "goes on there, and the new code serves the calls to come"
         }
     }
 }
@@ -126,6 +134,36 @@ public enum SwitchoverError: Error, Sendable {
     }
 }
 
+extension SwitchoverError {
+    /// The threads that are in the way, each with its backtrace where it is known.
+    public var activities: [Activity] {
+        switch self {
+        case .busy(let activities, _): return activities
+        case .refused(let reasons):
+            return reasons.compactMap {
+                if case .neverReturns(let activity) = $0 { activity } else { nil }
+            }
+        case .cannotStop, .process, .verification: return []
+        }
+    }
+
+    private static func list(_ activities: [Activity]) -> String {
+        let limit = 8
+        let rest = activities.count - limit
+        return activities.prefix(limit).map(\.description).joined(separator: "; ")
+            + (rest > 0 ? "; and \(rest) more threads" : "")
+    }
+
+    private static func advice(_ activities: [Activity]) -> String {
+        let waiting =
+            "try again with a longer --timeout, when the program is less busy, or with "
+            + "--allow-active where old and new code may run side by side"
+        guard let stuck = activities.first(where: { $0.stay != nil }) else { return waiting }
+        return "if '\(stuck.stretch.symbol)' is a loop that never returns, waiting is of no "
+            + "use: patch the functions that it calls instead; otherwise " + waiting
+    }
+}
+
 extension SwitchoverError: CustomStringConvertible {
     public var description: String {
         switch self {
@@ -133,9 +171,7 @@ extension SwitchoverError: CustomStringConvertible {
             return reasons.map(\.description).joined(separator: "\n  ")
         case .busy(let activities, let waited):
             return "gave up after \(waited.components.seconds) s, nothing was changed: "
-                + activities.map(\.description).joined(separator: "; ")
-                + "; try again with a longer --timeout, when the program is less busy, or with "
-                + "--allow-active where old and new code may run side by side"
+                + Self.list(activities) + "; " + Self.advice(activities)
         case .cannotStop(let reason, let waited):
             return "gave up after \(waited.components.seconds) s, nothing was changed: \(reason)"
         case .process(let error):

@@ -43,24 +43,28 @@ struct SwitchWindow {
         var pause = Duration.milliseconds(1)
         var attempts = 0
         var frames: CallChains?
+        var stays = Stays()
         if writes { try prefault() }
         while true {
             attempts += 1
             let isLast = clock.now >= deadline
             var obstacle: SwitchoverError
             do throws(SwitchoverError) {
-                let stop = try attempt(frames: frames, isLast: isLast)
+                let stop = try attempt(frames: frames, stays: &stays, isLast: isLast)
                 return Passage(stop: stop, attempts: attempts)
             } catch .busy(let activities, _) {
-                if activities.allSatisfy(\.mayBeLeftover) {
-                    // Words on stacks look like return addresses. Whether they are
-                    // takes unwind tables: those of what is loaded now, and at
-                    // least one more try.
-                    let isFirst = frames == nil
-                    frames = CallChains(process)
-                    if isFirst, frames != nil { continue }
+                // Words on stacks look like return addresses. Whether they are takes
+                // unwind tables: those of what is loaded now, and at least one more try.
+                let isFirst = frames == nil
+                frames = CallChains(process)
+                if isFirst, frames != nil { continue }
+                if let stuck = activities.filter(\.neverReturns).named(in: process).first {
+                    throw .refused([.neverReturns(stuck)])
                 }
-                obstacle = .busy(activities, waited: clock.now - start)
+                let waited = clock.now - start
+                obstacle = .busy(
+                    isLast ? stays.told(activities, within: waited).named(in: process) : activities,
+                    waited: waited)
             } catch .process(.cannotStopNow(let id, let reason)) {
                 let text = LiveProcessError.cannotStopNow(id, reason).description
                 obstacle = .cannotStop(text, waited: clock.now - start)
@@ -84,10 +88,11 @@ struct SwitchWindow {
     /// - Parameter isLast: whether to look at every thread although one was found
     ///   busy, so that the refusal names them all.
     private func attempt(
-        frames: CallChains?, isLast: Bool
+        frames: CallChains?, stays: inout Stays, isLast: Bool
     ) throws(SwitchoverError) -> StopReport {
         let map = try process.looked { p throws(LiveProcessError) in try p.memoryMap() }
-        var judge = ThreadJudge(guarded, process: process, map: map, frames: frames)
+        var judge = ThreadJudge(
+            guarded, process: process, map: map, frames: frames, watched: stays.threads)
         let outcome = try process.looked { p throws(LiveProcessError) in
             try p.withAllThreadsStopped(
                 judging: { thread in
@@ -97,7 +102,9 @@ struct SwitchWindow {
         }
         switch outcome {
         case .givenUp, .done(.busy, _):
-            throw .busy(judge.activities(), waited: .zero)
+            let activities = judge.activities()
+            stays.note(activities, left: judge.left, at: ContinuousClock().now)
+            throw .busy(activities, waited: .zero)
         case .done(.written, let report):
             if !report.hadRealTimePriority {
                 Logger(label: "hotpatch.switch").notice(

@@ -14,7 +14,9 @@ extension Failure {
             self.init(error.exitStatus, error.code, error)
         case let error as LiveProcessError: self.init(error.exitStatus, error.code, error)
         case let error as LinkError: self.init(.refused, error.code, error)
-        case let error as SwitchoverError: self.init(error.exitStatus, error.code, error)
+        case let error as SwitchoverError:
+            self.init(error.exitStatus, error.code, error)
+            activities = error.activities
         default: return nil
         }
     }

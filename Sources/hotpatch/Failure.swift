@@ -1,4 +1,5 @@
 import Glibc
+import HotpatchKit
 
 /// Why a command could not do its work: a sentence for a person, a stable code
 /// for a program, and the exit status that goes with it.
@@ -8,6 +9,8 @@ struct Failure: Error {
     let code: String
     /// What was tried, on what, what was found, what to do next.
     let message: String
+    /// The threads that are in the way, where that is why.
+    var activities: [Activity] = []
 
     /// Standard error only, so that output can be piped.
     func report() {

@@ -69,7 +69,9 @@ extension [TargetResult] {
             for result in self {
                 switch result.outcome {
                 case .success: try StandardOutput.write(result.sentence + "\n")
-                case .failure: StandardError.write("hotpatch: \(result.sentence)\n")
+                case .failure(let failure):
+                    StandardError.write("hotpatch: \(result.sentence)\n")
+                    StandardError.write(failure.activities.text)
                 }
             }
         }
@@ -102,7 +104,7 @@ extension TargetResult {
                     JSONMember("result", .string(failure.status.word)),
                     JSONMember("code", .string(failure.code)),
                     JSONMember("message", .string(failure.message)),
-                ])
+                ] + failure.activities.json)
         }
     }
 

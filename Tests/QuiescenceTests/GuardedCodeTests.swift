@@ -59,6 +59,49 @@ import Testing
         #expect(guarded.firstHit(inStack: busy.span)?.index == 2)
     }
 
+    /// Hundreds of functions of a program and of libraries far away, some in each
+    /// other, give the same answers as looking at each of them.
+    @Test func manyStretchesAreFoundLikeFew() throws {
+        var stretches: [GuardedCode.Stretch] = []
+        let bases: [UInt64] = [0x5555_0000_0000, 0x7f11_0000_0000, 0x7f99_0000_0000]
+        for base in bases {
+            for number in 0..<80 {
+                let start = RemoteAddress(rawValue: base + UInt64(number) * 96)
+                let range = try #require(AddressRange(start: start, count: 80))
+                stretches.append(.site(start, length: 5, of: "f\(number)"))
+                stretches.append(
+                    try #require(
+                        .function(range, entry: start, endIsReturn: true, symbol: "f\(number)")))
+            }
+        }
+        let all = RemoteAddress(rawValue: 0x7f99_0000_0000)
+        let payload = try #require(AddressRange(start: all, count: 4096))
+        stretches.append(try #require(.piece(payload, symbol: "payload")))
+        let guarded = GuardedCode(stretches)
+        for base in bases {
+            for address in base - 3..<base + 80 * 96 {
+                let inside = stretches.filter { $0.inside.contains(address) }
+                let site = inside.first { $0.degree == .site }
+                let found = guarded.stretch(at: address)
+                #expect((found == nil) == inside.isEmpty)
+                #expect(found.map { inside.contains($0) } ?? true)
+                #expect(site == nil || found == site)
+            }
+        }
+        for address: UInt64 in [0, 0x5555_0001_0000, 0x7f50_0000_0000, 0x7ffd_1234_5678, .max] {
+            #expect(guarded.stretch(at: address) == nil)
+        }
+    }
+
+    @Test func theLastAddressOfAllMayBeGuarded() {
+        let stretch = GuardedCode.Stretch(
+            symbol: "end", inside: UInt64.max - 1...UInt64.max, degree: .function,
+            start: RemoteAddress(rawValue: .max - 1))
+        let guarded = GuardedCode([stretch])
+        #expect(guarded.stretch(at: .max) == stretch)
+        #expect(guarded.stretch(at: .max - 2) == nil)
+    }
+
     @Test func nothingGuardedIsNeverHit() {
         let guarded = GuardedCode([])
         #expect(guarded.stretch(at: 1) == nil)

@@ -31,16 +31,25 @@ bool cunwind_add(
 bool cunwind_prepare(
     cunwind_space *space, int process, cunwind_read read, void *context);
 
+/// One frame of a call chain.
+typedef struct {
+    /// The thread's own program counter, the address that a call returns to, or
+    /// the program counter that a signal interrupted.
+    uint64_t counter;
+    /// rsp in that frame: for a caller, behind the return address to it.
+    uint64_t stack_pointer;
+    bool is_return_address;
+} cunwind_frame;
+
 /// Follows the call chain of a thread whose registers are `registers`, in the
 /// order of the psABI's DWARF numbers: rax rdx rcx rbx rsi rdi rbp rsp r8 … r15,
-/// rip. Stores at most `room` program counters, the thread's own first, then
-/// return addresses (of frames that a signal interrupted, program counters).
+/// rip. Stores at most `room` frames, the thread's own first.
 ///
 /// Returns how many were stored. `*complete` tells whether the chain was
 /// followed, by unwind tables alone, to a frame whose table says that it is the
 /// outermost.
 size_t cunwind_walk(
     cunwind_space *space, int thread, const uint64_t registers[_Nonnull 17],
-    uint64_t *counters, size_t room, bool *complete);
+    cunwind_frame *frames, size_t room, bool *complete);
 
 #pragma clang assume_nonnull end

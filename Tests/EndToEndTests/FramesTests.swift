@@ -1,0 +1,112 @@
+import JSONText
+import SystemPackage
+import TestSupport
+import Testing
+
+/// Who is busy: live frames, what calls have left on the stack, and how both are
+/// told.
+@Suite struct FramesTests {
+    private struct Scene {
+        let victim: Victim
+        let patch: FilePath
+        let thread: String
+        var target: [String] { ["--pid", "\(victim.pid)"] }
+
+        init(_ how: String) throws {
+            let program = try Program.compile("frames")
+            patch = try Patch.build("frames-fix", for: program)
+            victim = try startVictim(program)
+            try victim.send(how)
+            thread = try victim.readLine(startingWith: "entered ")
+        }
+    }
+
+    @Test func aThreadInTheWayIsToldWithItsBacktrace() throws {
+        let scene = try Scene("deep 3")
+        let said = try Tool.expect(
+            3, ["apply", scene.patch.string, "--timeout", "0"] + scene.target,
+            says: ["thread \(scene.thread) ('walker') will return into 'descend'+0x"])
+        let frames = said.split(separator: "\n").filter { $0.hasPrefix("    #") }
+        let functions = ["read", "wait_at_door", "descend", "descend", "descend", "descend"]
+        for (number, (frame, function)) in zip(frames, functions).enumerated() {
+            #expect(frame.hasPrefix("    #\(number)  0x") && frame.contains(" in \(function)+0x"))
+        }
+        #expect(frames.dropFirst(functions.count).first?.contains(" in work+0x") ?? false)
+        #expect(!said.contains("not known"))
+        #expect(try scene.victim.ask("leave") == "3")
+        try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
+        #expect(try scene.victim.ask("ask") == "-1")
+    }
+
+    @Test func theBacktraceIsDataToo() throws {
+        let scene = try Scene("deep 2")
+        let document = try Tool.json(
+            ["check", scene.patch.string, "--timeout", "0"] + scene.target, code: 3)
+        let target = try #require(document.member("targets").elements().first)
+        let threads = try target.member("busyThreads").elements()
+        let thread = try #require(threads.first)
+        #expect(threads.count == 1)
+        #expect(try thread.member("name").string() == "walker")
+        #expect(try thread.member("function").string() == "descend")
+        #expect(try thread.member("certain").bool())
+        #expect(try !thread.member("neverReturns").bool())
+        #expect(try thread.member("backtraceComplete").bool())
+        let frames = try thread.member("backtrace").elements()
+        #expect(try frames[1].member("function").string() == "wait_at_door")
+        #expect(try frames[1].member("object").string().hasSuffix("/frames"))
+        #expect(try frames[1].member("kind").string() == "caller")
+        #expect(try scene.victim.ask("leave") == "2")
+    }
+
+    /// Beyond what is followed, what looks like a return address is one.
+    @Test(arguments: [1000, 6000]) func aDeepRecursionIsInTheWay(_ depth: Int) throws {
+        let scene = try Scene("deep \(depth)")
+        let said = try Tool.expect(
+            3, ["apply", scene.patch.string, "--timeout", "0.2"] + scene.target,
+            says: ["thread \(scene.thread) ('walker')", "'descend'", " more frames …"])
+        #expect(said.contains("frames below are not known") == (depth > 4096))
+        #expect(try scene.victim.ask("leave") == "\(depth)")
+        try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
+        #expect(try scene.victim.ask("ask") == "-1")
+    }
+
+    @Test(arguments: ["stale"]) func whatCallsHaveLeftIsNotInTheWay(_ how: String) throws {
+        let scene = try Scene(how)
+        try Tool.expect(0, ["apply", scene.patch.string, "--timeout", "0"] + scene.target)
+        #expect(try scene.victim.ask("ask") == "-1")
+        #expect(try scene.victim.ask("leave") == "100")
+        try Tool.expect(0, ["revert", "frames-fix"] + scene.target)
+        #expect(try scene.victim.ask("ask") == "0")
+    }
+
+    /// It is refused at once, not after the time is up.
+    @Test(arguments: ["check", "apply"]) func aMainLoopIsRefused(_ command: String) throws {
+        let program = try Program.compile("frames")
+        let patch = try Patch.build("serve-fix", for: program)
+        let victim = try startVictim(program)
+        let target = ["--pid", "\(victim.pid)"]
+        let code = try ProcessFacts(victim).code()
+        try Tool.expect(
+            2, [command, patch.string, "--timeout", "3600"] + target,
+            says: [
+                "thread \(victim.pid) ('frames')", "'serve' never returns",
+                "patch the functions that it calls", "--allow-active",
+                "[switch.never-returns]", " in serve+0x", " in main+0x",
+            ])
+        #expect(try ProcessFacts(victim).code() == code)
+        try Tool.expect(0, [command, patch.string, "--allow-active"] + target)
+        #expect(try victim.ask("ask") == "0")
+    }
+
+    /// It has a return, but the thread never comes to it.
+    @Test func aCallThatLastsTheWholeTimeIsNamed() throws {
+        let scene = try Scene("deep 1")
+        try Tool.expect(
+            3, ["apply", scene.patch.string, "--timeout", "1.5"] + scene.target,
+            says: [
+                "in the same call each of the ", "if 'descend' is a loop that never returns",
+                "patch the functions that it calls",
+            ])
+        #expect(try scene.victim.ask("leave") == "1")
+    }
+}

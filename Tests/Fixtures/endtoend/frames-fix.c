@@ -1,0 +1,5 @@
+// Goes nowhere.
+long descend(long rest, int waits) {
+    (void)rest, (void)waits;
+    return -1;
+}
