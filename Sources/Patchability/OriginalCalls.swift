@@ -17,7 +17,7 @@ public struct OriginalCalls: ~Copyable {
     /// So many functions may share code.
     private static let partLimit = 64
 
-    private let catalog: FunctionCatalog
+    let catalog: FunctionCatalog
     private let decoder: Decoder
     /// The read-only data that tables of relative addresses lie in, and the code.
     private let tables: [CodeRegion]
@@ -61,11 +61,16 @@ public struct OriginalCalls: ~Copyable {
 
     /// Whether the function can be called.
     public borrowing func verdict(of record: FunctionRecord) -> OriginalCall {
-        switch record.verdict {
+        verdict(ofFunction: record.index)
+    }
+
+    /// Whether the function of that number in the catalog can be called.
+    borrowing func verdict(ofFunction index: Int) -> OriginalCall {
+        switch catalog.verdict(of: index) {
         case .unpatchable(let refusal): return .refused(.unpatchable(refusal))
         case .patchable(let site):
             do throws(OriginalRefusal) {
-                try check(record.index, site)
+                try check(index, site)
                 return .callable
             } catch {
                 return .refused(error)

@@ -23,7 +23,10 @@ struct Inspect: ParsableCommand, Verbose {
         let decoder = try Decoder()
         let found = try find(in: catalog, of: object)
         var views: [FunctionView] = []
-        for record in found { views.append(try FunctionView(record, catalog, object, decoder)) }
+        let originals = try OriginalCalls(catalog)
+        for record in found {
+            views.append(try FunctionView(record, catalog, object, originals, decoder))
+        }
         switch output.format {
         case .json:
             try StandardOutput.write(

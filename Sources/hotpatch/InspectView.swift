@@ -15,6 +15,7 @@ struct FunctionView {
 
     private let record: FunctionRecord
     private let object: ExaminedObject
+    private let original: OriginalCall
     private let lines: [Line]
     private let clones: [FunctionRecord]
     private let obstacles: [Refusal]
@@ -27,9 +28,10 @@ struct FunctionView {
 
     init(
         _ record: FunctionRecord, _ catalog: FunctionCatalog, _ object: ExaminedObject,
-        _ decoder: borrowing Decoder
+        _ originals: borrowing OriginalCalls, _ decoder: borrowing Decoder
     ) throws {
         self.record = record
+        original = originals.verdict(of: record)
         self.object = object
         clones = record.name.map { catalog.clones(of: $0) } ?? []
         obstacles = catalog.obstacles(of: record)
@@ -117,6 +119,14 @@ extension FunctionView {
                 record.verdict.site == nil ? "unpatchable" : "patchable  ",
                 record.verdict.detail
             ))
+        switch original {
+        case .callable:
+            facts.append(("original   ", "can be called by what replaces it"))
+        case .refused(.unpatchable):
+            break
+        case .refused(let refusal):
+            facts.append(("original   ", "cannot be called when replaced: \(refusal)"))
+        }
         for obstacle in obstacles where obstacle != record.verdict.refusal {
             facts.append(("obstacle   ", obstacle.description))
         }
@@ -159,7 +169,9 @@ extension FunctionView {
     }
 
     var json: JSONValue {
-        guard case .object(let members) = record.json(in: object) else { return .null }
+        guard case .object(let members) = record.json(in: object, original: original) else {
+            return .null
+        }
         return .object(
             members + [
                 JSONMember("clones", .array(clones.map { .string($0.displayName) })),

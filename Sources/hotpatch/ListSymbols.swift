@@ -25,7 +25,7 @@ struct ListSymbols: ParsableCommand, Verbose {
     var unpatchable = false
     @Option(help: "The order: 'address', 'name', 'size' (largest first) or 'verdict'.")
     var sort: Order = .address
-    @Flag(help: "Only count them by verdict.")
+    @Flag(help: "Only count them by verdict, and how many a replacement can still call.")
     var summary = false
     @OptionGroup var output: OutputOptions
     @OptionGroup var diagnostics: DiagnosticOptions
@@ -41,10 +41,10 @@ struct ListSymbols: ParsableCommand, Verbose {
         object.reportRejectedDebugFiles()
         let catalog = try object.catalog()
         if summary {
-            try FunctionSummary(counts: counts(catalog), object: object).print(output.format)
+            try summary(of: catalog, in: object).print(output.format)
         } else {
             let found = sorted(records(catalog))
-            try FunctionList(records: found, object: object).print(output.format)
+            try FunctionList(found, of: catalog, in: object).print(output.format)
             // Whoever names a function exactly has found it.
             if let pattern, !found.contains(where: { $0.names.contains { $0.text == pattern } }),
                 let advice = object.adviceOnMissingNames(catalog)
@@ -54,13 +54,20 @@ struct ListSymbols: ParsableCommand, Verbose {
         }
     }
 
-    /// Without a pattern no name is needed, and none is made.
-    private func counts(_ catalog: FunctionCatalog) -> [VerdictCode: Int] {
-        guard pattern == nil else {
-            return Dictionary(grouping: records(catalog), by: \.verdict.code)
-                .mapValues(\.count)
+    private func summary(
+        of catalog: FunctionCatalog, in object: ExaminedObject
+    ) throws -> FunctionSummary {
+        let originals = try OriginalCalls(catalog)
+        // Without a pattern no name is needed, and none is made.
+        guard pattern != nil else {
+            return FunctionSummary(
+                counts: catalog.summary.filter { isWanted($0.key) }, share: originals.share(),
+                object: object)
         }
-        return catalog.summary.filter { isWanted($0.key) }
+        let found = records(catalog)
+        return FunctionSummary(
+            counts: Dictionary(grouping: found, by: \.verdict.code).mapValues(\.count),
+            share: originals.share(of: found), object: object)
     }
 
     private func records(_ catalog: FunctionCatalog) -> [FunctionRecord] {

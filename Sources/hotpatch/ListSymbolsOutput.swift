@@ -1,9 +1,10 @@
 import HotpatchKit
 import JSONText
 
-/// How many functions have each verdict.
+/// How many functions have each verdict, and what share of them can be replaced.
 struct FunctionSummary {
     let counts: [VerdictCode: Int]
+    let share: ReplaceableShare
     let object: ExaminedObject
 
     private var total: Int { counts.values.reduce(0, +) }
@@ -23,6 +24,7 @@ struct FunctionSummary {
                         "verdicts",
                         .object(
                             lines.map { JSONMember($0.code.rawValue, .integer(Int64($0.count))) })),
+                    JSONMember("share", share.json),
                 ], command: "list-symbols")
         }
         var table = Table([
@@ -30,21 +32,63 @@ struct FunctionSummary {
         ])
         for line in lines { table.add(["\(line.count)", line.code.rawValue]) }
         if format == .table { table.add(["\(total)", "in all"]) }
-        try StandardOutput.write(table.text(format: format, width: StandardOutput.width))
+        let sentence = format == .table ? share.sentence.map { "\n\($0)\n" } ?? "" : ""
+        try StandardOutput.write(
+            table.text(format: format, width: StandardOutput.width) + sentence)
+    }
+}
+
+extension ReplaceableShare {
+    fileprivate var json: JSONValue {
+        [
+            "functions": .integer(Int64(functions)),
+            "replaceable": .integer(Int64(replaceable)),
+            "callable": .integer(Int64(callable)),
+        ]
+    }
+
+    /// nil where there is nothing to have a share of.
+    fileprivate var sentence: String? {
+        guard functions > 0 else { return nil }
+        return "\(percentage(replaceable)) % of the \(functions) functions can be replaced, "
+            + "\(percentage(callable)) % also called by what replaces them. Fragments and PLT "
+            + "stubs are not counted."
+    }
+
+    /// With one decimal, rounded down, so that 100.0 means all.
+    private func percentage(_ count: Int) -> String {
+        let tenths = count * 1000 / functions
+        return "\(tenths / 10).\(tenths % 10)"
     }
 }
 
 /// Functions, one a line.
 struct FunctionList {
-    let records: [FunctionRecord]
-    let object: ExaminedObject
+    private let records: [FunctionRecord]
+    /// Of each record, whether its replacement can call it.
+    private let originals: [OriginalCall]
+    private let object: ExaminedObject
+
+    init(
+        _ records: [FunctionRecord], of catalog: FunctionCatalog, in object: ExaminedObject
+    ) throws(CatalogError) {
+        self.records = records
+        self.object = object
+        let calls = try OriginalCalls(catalog)
+        var originals: [OriginalCall] = []
+        for record in records { originals.append(calls.verdict(of: record)) }
+        self.originals = originals
+    }
 
     func print(_ format: OutputFormat) throws(Failure) {
         switch format {
         case .json:
             try StandardOutput.write(
                 json: object.members + [
-                    JSONMember("functions", .array(records.map { $0.json(in: object) }))
+                    JSONMember(
+                        "functions",
+                        .array(
+                            zip(records, originals).map { $0.json(in: object, original: $1) }))
                 ], command: "list-symbols")
         case .table where records.isEmpty:
             StandardError.write("hotpatch: no such function in '\(object.image.name)'\n")
@@ -61,12 +105,13 @@ struct FunctionList {
             .init(title: "name", shrinking: .init(rank: 2, least: 10)),
             .init(title: "detail", shrinking: .init(rank: 1, least: 8)),
         ])
-        for record in records {
+        for (record, original) in zip(records, originals) {
             let aliases = record.names.dropFirst().map(\.text).joined(separator: ", ")
             table.add([
                 object.shownAddress(record.address), "\(record.range.count)", record.kind.code,
                 record.verdict.code.rawValue, record.displayName,
-                record.verdict.detail + (aliases.isEmpty ? "" : "; also \(aliases)"),
+                record.verdict.detail + original.detail
+                    + (aliases.isEmpty ? "" : "; also \(aliases)"),
             ])
         }
         return table
@@ -92,6 +137,16 @@ extension Verdict {
     }
 }
 
+extension OriginalCall {
+    /// What is to be said of a function that can be replaced.
+    fileprivate var detail: String {
+        switch self {
+        case .callable, .refused(.unpatchable): ""
+        case .refused(let refusal): "; cannot be called when replaced: \(refusal)"
+        }
+    }
+}
+
 extension ExaminedObject {
     /// What every document about an object starts with.
     var members: [JSONMember] {
@@ -113,7 +168,7 @@ extension ExaminedObject {
 }
 
 extension FunctionRecord {
-    func json(in object: ExaminedObject) -> JSONValue {
+    func json(in object: ExaminedObject, original: OriginalCall) -> JSONValue {
         .object([
             JSONMember("address", .string("\(address)")),
             JSONMember(
@@ -128,6 +183,12 @@ extension FunctionRecord {
             JSONMember("site", verdict.site.map(\.json) ?? .null),
             JSONMember(
                 "reason", verdict.refusal.map { .string($0.description) } ?? .null),
+            JSONMember("callable", .bool(original == .callable)),
+            JSONMember(
+                "reasonAgainstCalling",
+                original.refusal.map {
+                    ["code": .string($0.code), "reason": .string($0.description)]
+                } ?? .null),
         ])
     }
 }

@@ -29,7 +29,18 @@ import Testing
         }
         try Tool.expect(
             0, ["list-symbols", Self.entries().string],
-            says: ["loop_to_byte_one", "bytes 1–4 are a jump target", "at entry+4, behind endbr64"])
+            says: [
+                "loop_to_byte_one", "bytes 1–4 are a jump target", "at entry+4, behind endbr64",
+            ])
+        let islands = try Fixture.compile("islands", flags: ["-O1"]).string
+        let site = try #require(
+            try Tool.json(["list-symbols", islands, "before_int3"]).member("functions").elements()
+                .first
+        ).member("site")
+        #expect(try site.member("size").integer() == 2)
+        try Tool.expect(
+            0, ["list-symbols", islands],
+            says: ["2 bytes, by way of \(try site.member("island").string())"])
     }
 
     @Test func theSummaryCountsWhatTheListHas() throws {
@@ -42,6 +53,29 @@ import Testing
         let rows = try Tool.tsv(["list-symbols", Self.entries().string, "--summary"])
         #expect(
             rows.compactMap { $0["functions"].flatMap { Int($0) } }.reduce(0, +) == functions.count)
+    }
+
+    @Test func theSummaryTellsTheShares() throws {
+        let path = try Fixture.compile("originals", flags: ["-O1"]).string
+        let functions = try Tool.json(["list-symbols", path]).member("functions").elements()
+        let share = try Tool.json(["list-symbols", path, "--summary"]).member("share")
+        let replaceable = try functions.count { try verdict($0) == "patchable" }
+        let callable = try functions.count { try $0.member("callable").bool() }
+        #expect(0 < callable && callable < replaceable && replaceable < functions.count)
+        #expect(try share.member("replaceable").integer() == Int64(replaceable))
+        #expect(try share.member("callable").integer() == Int64(callable))
+        let others = ["fragment", "plt-stub", "outside-code"]
+        #expect(
+            try share.member("functions").integer()
+                == Int64(try functions.count { !others.contains(try verdict($0)) }))
+        try Tool.expect(
+            0, ["list-symbols", path, "--summary", "loops_to_*"],
+            says: ["100.0 % of the 3 functions can be replaced, 0.0 % also called"])
+        try Tool.expect(
+            0, ["list-symbols", path, "loops_to_entry"],
+            says: ["at the entry; cannot be called when replaced: loops_to_entry+0x9 jumps back"])
+        try Tool.expect(
+            0, ["inspect", path, "loops_to_entry"], says: ["cannot be called when replaced"])
     }
 
     @Test func everyFunctionCanBePatchedOrNot() throws {
@@ -73,7 +107,9 @@ import Testing
         try Tool.expect(
             0, ["inspect", path, "behind_nops"],
             says: ["at entry+2, behind nops", "obstacle", "jumps to", "> 0x"])
-        try Tool.expect(0, ["inspect", path, "alias"], says: ["short_with_padding"])
+        try Tool.expect(
+            0, ["inspect", path, "alias"],
+            says: ["short_with_padding", "can be called by what replaces it"])
         try Tool.expect(
             0, ["inspect", path, "parent"], says: ["parent.cold", "parent.constprop.0"])
         try Tool.expect(
