@@ -18,6 +18,8 @@ public struct BuildRequest: Sendable {
     public var version = ""
     public var description = ""
     public var references: [String] = []
+    /// Whether the patch takes the place of every earlier one of its base.
+    public var isCumulative = false
     /// Which of several symbols of one name is meant.
     public var picks: [String: Pick] = [:]
     /// Whether clones and inlined copies of a replaced function may stay.

@@ -184,7 +184,7 @@ public struct PatchBuilder {
         }
         return PatchManifest(
             name: request.patchName, version: request.version, description: request.description,
-            references: request.references,
+            references: request.references, isCumulative: request.isCumulative,
             base: Base(
                 identity: identity, fileName: base.path.lastComponent?.string ?? base.name,
                 kind: base.kind),

@@ -47,6 +47,32 @@ extension TargetProcess {
         return (try? held.linkText()) == file.linkText
     }
 
+    /// The files in memory that the target has open and whose names start so.
+    ///
+    /// Throws `notPermitted` or `ended`.
+    public func memoryFiles(
+        namedWithPrefix prefix: String
+    ) throws(LiveProcessError) -> [RemoteMemoryFile] {
+        do throws(Errno) {
+            var folder = try NumberedFolder(opening: "fd", in: memberFolder.rawValue)
+            var files: [RemoteMemoryFile] = []
+            // The folder's reader knows positive numbers only.
+            for number in try [0] + folder.read() {
+                // Closed since the listing.
+                guard let link = try? folder.folder.readLink("\(number)"),
+                    link.hasPrefix("/memfd:" + prefix), link.hasSuffix(" (deleted)")
+                else { continue }
+                files.append(
+                    RemoteMemoryFile(
+                        RemoteDescriptor(rawValue: number),
+                        name: String(link.dropFirst("/memfd:".count).dropLast(" (deleted)".count))))
+            }
+            return files
+        } catch {
+            throw failure(error, "list the descriptors of")
+        }
+    }
+
     private func openVerified(_ file: RemoteMemoryFile) throws(Errno) -> Descriptor {
         // A descriptor that only names the file opens nothing of it, and holds on
         // to it while it is looked at.
@@ -65,6 +91,11 @@ extension TargetProcess {
 }
 
 extension Descriptor {
+    /// What a symbolic link in this folder says.
+    fileprivate func readLink(_ name: String) throws(Errno) -> String {
+        try Descriptor.readLink(name, in: rawValue)
+    }
+
     /// What the kernel calls the file behind it.
     fileprivate func linkText() throws(Errno) -> String {
         try Descriptor.readLink("/proc/self/fd/\(rawValue)")

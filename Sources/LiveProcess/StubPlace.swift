@@ -118,6 +118,11 @@ extension TargetProcess {
 // MARK: What killed runs left
 
 extension TargetProcess {
+    /// Whether a killed run has left a stub in the process.
+    public func hasAbandonedStubs() throws(LiveProcessError) -> Bool {
+        try !StubPlaces(in: self, everywhere: true).abandoned.isEmpty
+    }
+
     /// Clears the stubs that killed runs left in the process, all of them that no
     /// thread is in and no stack leads to. Returns how many were cleared and how
     /// many had to stay. Stops all threads for a moment where there are any.

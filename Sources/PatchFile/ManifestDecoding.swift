@@ -17,8 +17,8 @@ extension PatchManifest {
 
     private init(_ cursor: JSONCursor) throws(JSONError) {
         try cursor.allowOnly([
-            "formatVersion", "name", "version", "description", "references", "base", "functions",
-            "baseSymbols", "imports",
+            "formatVersion", "name", "version", "description", "references", "cumulative", "base",
+            "functions", "baseSymbols", "imports",
         ])
         self.init(
             name: try cursor.member("name").string(),
@@ -27,6 +27,7 @@ extension PatchManifest {
             references: try cursor.member("references").list { element throws(JSONError) in
                 try element.string()
             },
+            isCumulative: try cursor.optionalMember("cumulative")?.bool() ?? false,
             base: try Base(try cursor.member("base")),
             functions: try cursor.member("functions").list(ReplacedFunction.init),
             baseSymbols: try cursor.member("baseSymbols").list(BaseSymbol.init),

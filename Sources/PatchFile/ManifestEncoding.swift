@@ -11,6 +11,7 @@ extension PatchManifest {
             "version": .string(version),
             "description": .string(description),
             "references": .array(references.map(JSONValue.string)),
+            "cumulative": .bool(isCumulative),
             "base": base.json,
             "functions": .array(functions.map(\.json)),
             "baseSymbols": .array(baseSymbols.map(\.json)),

@@ -17,6 +17,8 @@ public struct PatchManifest: Equatable, Sendable {
     public var description: String
     /// What the patch answers, such as CVE numbers.
     public var references: [String]
+    /// The patch takes the place of every other patch of its base.
+    public var isCumulative: Bool
     public var base: Base
     /// At least one; no two overlap.
     public var functions: [ReplacedFunction]
@@ -27,13 +29,15 @@ public struct PatchManifest: Equatable, Sendable {
 
     public init(
         name: String, version: String = "", description: String = "", references: [String] = [],
-        base: Base, functions: [ReplacedFunction], baseSymbols: [BaseSymbol] = [],
+        isCumulative: Bool = false, base: Base, functions: [ReplacedFunction],
+        baseSymbols: [BaseSymbol] = [],
         imports: [ImportedSymbol] = []
     ) {
         self.name = name
         self.version = version
         self.description = description
         self.references = references
+        self.isCumulative = isCumulative
         self.base = base
         self.functions = functions
         self.baseSymbols = baseSymbols

@@ -5,13 +5,13 @@ import JSONText
 /// The first bytes of every payload: a fixed head that says where the record is.
 ///
 ///     0   8  "HOTPATCH"
-///     8   4  format, 1
+///     8   4  format, 2
 ///     12  4  length of the record in bytes, which follows at once
 ///     16  …  the record, JSON
 public enum PayloadHeader {
     public static let size = 16
     public static let magic: [UInt8] = Array("HOTPATCH".utf8)
-    public static let format: UInt32 = 1
+    public static let format: UInt32 = 2
     /// A record longer than this is not one of ours.
     public static let recordLimit = 16 << 20
 
@@ -72,7 +72,7 @@ extension PayloadRecord {
         bias = LoadBias(rawValue: try root.member("bias").hexadecimalNumber())
         let payload = try root.member("payload")
         extent = PayloadExtent(
-            start: RemoteAddress(rawValue: try payload.member("start").hexadecimalNumber()),
+            start: try payload.member("start").address(),
             readOnly: try payload.member("readOnly").hexadecimalNumber(),
             code: try payload.member("code").hexadecimalNumber(),
             writable: try payload.member("writable").hexadecimalNumber())
@@ -94,31 +94,61 @@ extension PayloadRecord.Detour {
             "symbol": .string(symbol),
             "site": PayloadRecord.text(site.rawValue),
             "original": .string(Hexadecimal.text(original)),
+            "island": island?.json ?? .null,
             "entry": PayloadRecord.text(entry.rawValue),
+            "stub": PayloadRecord.text(stub.rawValue),
+            "moved": moved.map { PayloadRecord.text($0.rawValue) } ?? .null,
             "replaced": .array(
                 replaced.map {
                     [PayloadRecord.text($0.start.rawValue), PayloadRecord.text($0.end.rawValue)]
                 }),
         ]
     }
+
     fileprivate init(_ detour: JSONCursor) throws(JSONError) {
         symbol = try detour.member("symbol").string()
-        site = RemoteAddress(rawValue: try detour.member("site").hexadecimalNumber())
+        site = try detour.member("site").address()
         original = try detour.member("original").hexadecimalBytes()
-        entry = RemoteAddress(rawValue: try detour.member("entry").hexadecimalNumber())
+        island =
+            if let island = try detour.optionalMember("island") { try Island(island) } else { nil }
+        entry = try detour.member("entry").address()
+        stub = try detour.member("stub").address()
+        moved = try detour.optionalMember("moved")?.address()
         var replaced: [AddressRange<RemoteAddress>] = []
         for element in try detour.member("replaced").elements() {
             let bounds = try element.elements()
             guard bounds.count == 2,
                 let range = AddressRange(
-                    start: RemoteAddress(rawValue: try bounds[0].hexadecimalNumber()),
-                    end: RemoteAddress(rawValue: try bounds[1].hexadecimalNumber()))
+                    start: try bounds[0].address(), end: try bounds[1].address())
             else { throw element.mismatch("a range of addresses: [start, end]") }
             replaced.append(range)
         }
         self.replaced = replaced
-        guard original.count == 5 else {
-            throw try detour.member("original").mismatch("five bytes")
+        guard original.count == (island == nil ? 5 : 2) else {
+            throw try detour.member("original").mismatch("five bytes, or two with an island")
         }
+    }
+}
+
+extension PayloadRecord.Detour.Island {
+    fileprivate var json: JSONValue {
+        [
+            "address": PayloadRecord.text(address.rawValue),
+            "padding": .string(Hexadecimal.text(padding)),
+        ]
+    }
+
+    fileprivate init(_ island: JSONCursor) throws(JSONError) {
+        address = try island.member("address").address()
+        padding = try island.member("padding").hexadecimalBytes()
+        guard padding.count == 5 else {
+            throw try island.member("padding").mismatch("five bytes")
+        }
+    }
+}
+
+extension JSONCursor {
+    fileprivate func address() throws(JSONError) -> RemoteAddress {
+        RemoteAddress(rawValue: try hexadecimalNumber())
     }
 }

@@ -34,14 +34,23 @@ struct PayloadLayout {
     /// manifest; none where the detour may lead straight to it.
     private(set) var thunks: [Int: UInt64] = [:]
 
+    /// Of each detour's stub, by the function's index.
+    private(set) var detourStubs: [UInt64] = []
+    /// Of each original's moved entry, by the function's index; nil where it
+    /// cannot be moved.
+    private(set) var movedEntries: [UInt64?] = []
+    let detourCount: Int
+
     /// Whole pages.
     private(set) var readOnly: UInt64 = 0
     private(set) var code: UInt64 = 0
     private(set) var writable: UInt64 = 0
 
     init(
-        of object: PatchObject, functions: [ReplacedFunction], headerSize: UInt64
+        of object: PatchObject, functions: [ReplacedFunction], movedEntries moved: [MovedEntry?],
+        headerSize: UInt64
     ) throws(LinkError) {
+        detourCount = functions.count
         let needs = try Needs(of: object)
         for piece in object.pieces where piece.section.alignment > PayloadExtent.pageSize {
             throw .alignment(section: piece.section.name, alignment: piece.section.alignment)
@@ -63,10 +72,15 @@ struct PayloadLayout {
             let length = EntryThunk.code(for: contract, at: nowhere, calling: nowhere)?.count ?? 0
             thunks[index] = take(UInt64(length), aligned: 16, from: &cursor)
         }
+        for entry in moved {
+            detourStubs.append(take(DetourStub.length, aligned: 16, from: &cursor))
+            movedEntries.append(
+                entry.map { take(UInt64($0.size), aligned: 16, from: &cursor) })
+        }
         let dataStart = max(pageAligned(cursor), codeStart + PayloadExtent.pageSize)
         code = dataStart - codeStart
 
-        cursor = dataStart + UInt64(PayloadState.size)
+        cursor = dataStart + PayloadState.size(detourCount: detourCount)
         for binding in needs.stubs where binding.isIndirect {
             resolvedWords[binding] = take(8, aligned: 8, from: &cursor)
         }

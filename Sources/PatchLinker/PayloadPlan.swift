@@ -2,6 +2,7 @@ import Addresses
 import ELFImage
 import JSONText
 import PatchFile
+import Patchability
 
 /// A patch ready to be linked at any address: its symbols are bound to one
 /// process, and everything that it needs has its place in the payload.
@@ -9,7 +10,8 @@ import PatchFile
 /// The payload is one image of three regions (``PayloadExtent``):
 ///
 ///     read-only   header and record, global offset table, constants
-///     code        the patch's functions, call stubs, entry thunks
+///     code        the patch's functions, call stubs, entry thunks, and for each
+///                 detour its stub and the original's moved entry
 ///     writable    state (``PayloadState``), words of IFUNC stubs, data
 public struct PayloadPlan {
     let manifest: PatchManifest
@@ -18,6 +20,10 @@ public struct PayloadPlan {
     let object: PatchObject
     let target: PatchedObject
     let layout: PayloadLayout
+    /// The first instructions of each original, ready to be moved.
+    let movedEntries: [MovedEntry?]
+    /// By symbol, why an original's first instructions cannot be moved.
+    public let moveRefusals: [String: MoveRefusal]
 
     /// - Parameters:
     ///   - bindings: what each name in the manifest's `baseSymbols` and `imports`
@@ -29,14 +35,35 @@ public struct PayloadPlan {
         digest = Hexadecimal.text(patch.digest)
         object = try PatchObject(patch.object, bindings: bindings)
         self.target = target
+        (movedEntries, moveRefusals) = Self.movedEntries(of: manifest.functions, in: target)
+        let nowhere = RemoteAddress(rawValue: 0)
+        let places = movedEntries.map {
+            Places(entry: nowhere, stub: nowhere, moved: $0 == nil ? nil : nowhere)
+        }
         let record = Self.record(
             patch.manifest, digest: digest, target: target,
-            extent: PayloadExtent(
-                start: RemoteAddress(rawValue: 0), readOnly: 0, code: 0, writable: 0),
-            entries: patch.manifest.functions.map { _ in RemoteAddress(rawValue: 0) })
+            extent: PayloadExtent(start: nowhere, readOnly: 0, code: 0, writable: 0),
+            places: places)
         layout = try PayloadLayout(
-            of: object, functions: manifest.functions,
+            of: object, functions: manifest.functions, movedEntries: movedEntries,
             headerSize: UInt64(PayloadHeader.encode(record).count))
+    }
+
+    private static func movedEntries(
+        of functions: [ReplacedFunction], in target: PatchedObject
+    ) -> ([MovedEntry?], [String: MoveRefusal]) {
+        var entries: [MovedEntry?] = []
+        var refusals: [String: MoveRefusal] = [:]
+        for function in functions {
+            let code = target.entryCode[function.site] ?? []
+            do throws(MoveRefusal) {
+                entries.append(try MovedEntry(code: code, covering: Int(function.siteLength)))
+            } catch {
+                refusals[function.symbol] = error
+                entries.append(nil)
+            }
+        }
+        return (entries, refusals)
     }
 
     /// Bytes of address space that the payload takes, a multiple of the page size.
@@ -54,27 +81,48 @@ public struct PayloadPlan {
         try linker.writeStubs(into: &image)
         try linker.relocate(&image)
         let entries = try linker.writeThunks(for: manifest.functions, into: &image)
+        let stubs = try linker.writeDetourStubs(into: &image)
+        let moved = linker.writeMovedEntries(
+            movedEntries, of: manifest.functions.map { target.bias.remote($0.site) }, into: &image)
+        let places = entries.indices.map {
+            Places(entry: entries[$0], stub: stubs[$0], moved: moved[$0])
+        }
         let record = Self.record(
-            manifest, digest: digest, target: target, extent: extent, entries: entries)
-        for detour in record.detours where detour.jump == nil {
+            manifest, digest: digest, target: target, extent: extent, places: places)
+        for detour in record.detours where !detour.isReachable {
             throw LinkError.outOfRange(
                 relocation: "the detour", symbol: detour.symbol, place: detour.site,
                 target: detour.entry)
         }
         image.write(PayloadHeader.encode(record), at: 0)
-        image.write(PayloadState.initial, at: layout.readOnly + layout.code)
+        image.write(
+            PayloadState(detourCount: record.detours.count).bytes,
+            at: layout.readOnly + layout.code)
         return LinkedPayload(record: record, image: image.bytes)
+    }
+
+    /// Where the parts of one detour stand.
+    private struct Places {
+        let entry: RemoteAddress
+        let stub: RemoteAddress
+        let moved: RemoteAddress?
     }
 
     private static func record(
         _ manifest: PatchManifest, digest: String, target: PatchedObject, extent: PayloadExtent,
-        entries: [RemoteAddress]
+        places: [Places]
     ) -> PayloadRecord {
         let bias = target.bias
-        let detours = zip(manifest.functions, entries).map { function, entry in
+        let detours = zip(manifest.functions, places).map { function, places in
             PayloadRecord.Detour(
                 symbol: function.symbol, site: bias.remote(function.site),
-                original: target.siteBytes[function.site] ?? [], entry: entry,
+                original: Array(
+                    (target.entryCode[function.site] ?? []).prefix(Int(function.siteLength))),
+                island: function.island.map {
+                    PayloadRecord.Detour.Island(
+                        address: bias.remote($0), padding: target.padding[$0] ?? [])
+                },
+                entry: places.entry, stub: places.stub, moved: places.moved,
                 replaced: ([function.range] + function.fragments).compactMap { bias.remote($0) })
         }
         return PayloadRecord(
@@ -90,17 +138,25 @@ public struct PatchedObject {
     public let bias: LoadBias
     /// From its first to its last mapped byte.
     public let range: AddressRange<RemoteAddress>
-    /// The five bytes that stand at each site, as read from the process.
-    public let siteBytes: [LinkAddress: [UInt8]]
+    /// What the base has from each site on: as many bytes as moving the entry's
+    /// instructions may take (``entryLength``), fewer where the section ends.
+    public let entryCode: [LinkAddress: [UInt8]]
+    /// What the base has on each island: five bytes of padding.
+    public let padding: [LinkAddress: [UInt8]]
+
+    /// Five bytes of a detour, where the last instruction may begin at the last
+    /// of them and is at most 15 bytes long (SDM vol. 2, 2.3.11).
+    public static let entryLength: UInt64 = 20
 
     public init(
         path: String, bias: LoadBias, range: AddressRange<RemoteAddress>,
-        siteBytes: [LinkAddress: [UInt8]]
+        entryCode: [LinkAddress: [UInt8]], padding: [LinkAddress: [UInt8]]
     ) {
         self.path = path
         self.bias = bias
         self.range = range
-        self.siteBytes = siteBytes
+        self.entryCode = entryCode
+        self.padding = padding
     }
 }
 
@@ -114,34 +170,6 @@ public struct LinkedPayload {
     /// already: everything that the process cannot have changed by running it.
     public var constantPart: ArraySlice<UInt8> {
         image[0..<Int(record.extent.readOnly + record.extent.code)]
-    }
-}
-
-/// The first bytes of a payload's writable region: what changes while it is there.
-///
-///     0   8  "HPSTATE1"
-///     8   8  when it was last switched in, seconds since 1970; 0 for never
-public enum PayloadState {
-    public static let size = 64
-    static let magic: [UInt8] = Array("HPSTATE1".utf8)
-
-    static var initial: [UInt8] { magic + [UInt8](repeating: 0, count: size - magic.count) }
-
-    /// The bytes to write when the payload is switched in.
-    public static func bytes(appliedAt seconds: UInt64) -> [UInt8] {
-        magic + PayloadHeader.littleEndian(seconds)
-    }
-
-    /// Whether the payload was filled to its end: the mark at its last region's
-    /// start is part of what is written.
-    public static func isComplete(_ bytes: [UInt8]) -> Bool { bytes.starts(with: magic) }
-
-    /// When the payload was switched in, or nil where the bytes do not tell.
-    public static func appliedAt(_ bytes: [UInt8]) -> UInt64? {
-        guard isComplete(bytes), let seconds = ByteView(bytes).load(8, as: UInt64.self),
-            seconds != 0
-        else { return nil }
-        return seconds
     }
 }
 

@@ -9,38 +9,6 @@ import JSONText
 /// liked, so whoever reads a record checks it against the process's mappings and
 /// bytes before believing it.
 public struct PayloadRecord: Equatable, Sendable {
-    /// One function that the payload replaces.
-    public struct Detour: Equatable, Sendable {
-        /// The function's name in the base.
-        public let symbol: String
-        /// Where the five bytes of the jump go.
-        public let site: RemoteAddress
-        /// The five bytes that stand there without the patch.
-        public let original: [UInt8]
-        /// Where the jump leads: the replacement, or the thunk before it.
-        public let entry: RemoteAddress
-        /// The code that the patch makes unreachable: the original and its
-        /// fragments.
-        public let replaced: [AddressRange<RemoteAddress>]
-
-        public init(
-            symbol: String, site: RemoteAddress, original: [UInt8], entry: RemoteAddress,
-            replaced: [AddressRange<RemoteAddress>]
-        ) {
-            self.symbol = symbol
-            self.site = site
-            self.original = original
-            self.entry = entry
-            self.replaced = replaced
-        }
-
-        /// `jmp rel32` (E9 cd, Intel SDM vol. 2) from the site to the entry, or
-        /// nil where the entry is out of reach.
-        public var jump: [UInt8]? {
-            Rel32(from: site, length: 5, to: entry).map { [0xe9] + $0.bytes }
-        }
-    }
-
     /// The patch's name, as `revert` takes it.
     public let name: String
     public let version: String

@@ -88,6 +88,41 @@ struct Relocator {
         return entries
     }
 
+    /// Writes each detour's stub and returns where they are.
+    func writeDetourStubs(into image: inout PayloadImage) throws(LinkError) -> [RemoteAddress] {
+        let state = layout.readOnly + layout.code
+        var stubs: [RemoteAddress] = []
+        for (index, offset) in layout.detourStubs.enumerated() {
+            let place = address(at: offset)
+            let decision = address(at: state + PayloadState.Offset.decision)
+            guard
+                let code = DetourStub.code(
+                    at: place, decision: decision,
+                    before: address(at: state + PayloadState.Offset.before(index)),
+                    after: address(at: state + PayloadState.Offset.after(index)))
+            else { throw .outOfReach(stub: place, word: decision) }
+            image.write(code, at: offset)
+            stubs.append(place)
+        }
+        return stubs
+    }
+
+    /// Writes the originals' moved entries and returns where they are; nil for one
+    /// that cannot be moved, or not here.
+    func writeMovedEntries(
+        _ entries: [MovedEntry?], of sites: [RemoteAddress], into image: inout PayloadImage
+    ) -> [RemoteAddress?] {
+        entries.indices.map { index in
+            guard let entry = entries[index], let offset = layout.movedEntries[index] else {
+                return nil
+            }
+            let place = address(at: offset)
+            guard let code = entry.code(at: place, movedFrom: sites[index]) else { return nil }
+            image.write(code, at: offset)
+            return place
+        }
+    }
+
     func relocate(_ image: inout PayloadImage) throws(LinkError) {
         for piece in object.pieces {
             guard let offset = layout.sections[piece.section.index] else { continue }

@@ -72,6 +72,14 @@ extension GuardedCode.Stretch {
             degree: .site, start: site)
     }
 
+    /// Bytes that are rewritten, from the first on.
+    public static func bytes(_ start: RemoteAddress, length: UInt64, of symbol: String) -> Self {
+        let last = start.rawValue &+ (length - 1)
+        return Self(
+            symbol: symbol, inside: start.rawValue...max(start.rawValue, last), degree: .site,
+            start: start)
+    }
+
     /// A replaced function from behind its entry on: at `entry` itself, or before
     /// it, a thread has not begun and will take the detour.
     ///

@@ -1,113 +1,60 @@
-import Addresses
-import JSONText
 import LiveProcess
-import PatchFile
 import PatchLinker
 
 /// A payload found in a process, and what its sites say.
 public struct AppliedPatch: Sendable {
     public enum State: String, Sendable {
-        /// Every detour stands at its site.
+        /// Every function that it replaces leads to it, or to a patch above it.
         case applied
-        /// None of its detours stands; the payload stays, since pointers to it
-        /// may be anywhere.
+        /// None does; the payload stays, since pointers to it may be anywhere.
         case reverted
         /// It was mapped and never switched in: what an interrupted run left.
         case unused
-        /// Some detours stand, some do not: an interrupted run, or another tool.
+        /// Some functions lead to it, some do not: another tool wrote there.
         case mixed
+        /// A run was killed in the middle of switching it. The program goes on as
+        /// before the switch, or as after it; `recover` tidies up.
+        case interrupted
 
         /// Whether code of the payload may be called through a detour.
-        public var isSwitchedIn: Bool { self == .applied || self == .mixed }
+        public var isSwitchedIn: Bool { self != .reverted && self != .unused }
     }
 
     public let record: PayloadRecord
     public let state: State
     /// Seconds since 1970, where the payload tells.
     public let appliedAt: UInt64?
+    /// Functions that it replaces and that a later patch has taken over: their
+    /// names, each with the patch on top.
+    public let covered: [(symbol: String, by: String)]
 }
 
-extension TargetProcess {
-    /// Every payload of ours in the process, in the order of their addresses.
-    ///
-    /// A record lies in the target's memory, which the target may have forged. It
-    /// counts only where the kernel's list of mappings confirms its extent and
-    /// its sites lie in executable memory of a file.
-    public func appliedPatches(
-        in map: MemoryMap
-    ) throws(LiveProcessError) -> [AppliedPatch] {
-        var patches: [AppliedPatch] = []
-        for region in map.regions where region.mayStartPayload {
-            guard let record = try payloadRecord(at: region.range.start, in: map) else { continue }
-            patches.append(try applied(record))
+extension PatchStack {
+    /// Every payload as people see it.
+    var patches: [AppliedPatch] { payloads.indices.map(patch) }
+
+    func patch(_ number: Int) -> AppliedPatch {
+        let payload = payloads[number]
+        var covered: [(symbol: String, by: String)] = []
+        for (index, detour) in payload.record.detours.enumerated() {
+            guard let layers = sites[detour.site]?.layers, let top = layers.first,
+                layers.dropFirst().contains(Layer(payload: number, detour: index))
+            else { continue }
+            covered.append((detour.symbol, payloads[top.payload].record.name))
         }
-        return patches
+        let appliedAt = payload.state.appliedAt
+        return AppliedPatch(
+            record: payload.record, state: state(of: number),
+            appliedAt: appliedAt == 0 ? nil : appliedAt, covered: covered)
     }
 
-    private func payloadRecord(
-        at start: RemoteAddress, in map: MemoryMap
-    ) throws(LiveProcessError) -> PayloadRecord? {
-        let head = try read(start, count: PayloadHeader.size)
-        guard let length = PayloadHeader.recordLength(head: head),
-            let text = start.advanced(by: UInt64(PayloadHeader.size)),
-            let range = AddressRange(start: text, count: UInt64(length)),
-            map.covers(range)
-        else { return nil }
-        let bytes = try read(text, count: length)
-        let record: PayloadRecord
-        do throws(JSONError) {
-            record = try PayloadRecord(parsing: bytes)
-        } catch {
-            // Whatever it is, it is no payload of ours.
-            return nil
+    private func state(of number: Int) -> AppliedPatch.State {
+        let payload = payloads[number]
+        if payload.state.isSwitching { return .interrupted }
+        switch layerCount(number) {
+        case 0: return payload.state.isLive ? .reverted : .unused
+        case payload.record.detours.count: return .applied
+        default: return .mixed
         }
-        return record.isPlausible(at: start, in: map) ? record : nil
-    }
-
-    private func applied(_ record: PayloadRecord) throws(LiveProcessError) -> AppliedPatch {
-        var standing = 0
-        for detour in record.detours
-        where try read(detour.site, count: detour.original.count) == detour.jump {
-            standing += 1
-        }
-        var appliedAt: UInt64?
-        if let data = record.extent.writableRange {
-            appliedAt = PayloadState.appliedAt(try read(data.start, count: PayloadState.size))
-        }
-        let state: AppliedPatch.State =
-            standing == 0
-            ? (appliedAt == nil ? .unused : .reverted)
-            : standing == record.detours.count ? .applied : .mixed
-        return AppliedPatch(record: record, state: state, appliedAt: appliedAt)
-    }
-}
-
-extension PayloadRecord {
-    /// Whether the record can be what stands at `start`: its regions are mapped
-    /// with their kinds of access, and its sites are code.
-    func isPlausible(at start: RemoteAddress, in map: MemoryMap) -> Bool {
-        guard extent.start == start, let readOnly = extent.readOnlyRange,
-            let code = extent.codeRange, let writable = extent.writableRange,
-            map.covers(readOnly, where: { $0.isReadable && !$0.isWritable && !$0.isExecutable }),
-            map.covers(code, where: { $0.isExecutable && !$0.isWritable }),
-            map.covers(writable, where: { $0.isWritable && !$0.isExecutable }),
-            PatchManifest.isValidName(name)
-        else { return false }
-        return detours.allSatisfy { detour in
-            guard let site = AddressRange(start: detour.site, count: 5), detour.jump != nil else {
-                return false
-            }
-            return code.contains(detour.entry)
-                && map.covers(site, where: { $0.isExecutable && !$0.isWritable })
-        }
-    }
-}
-
-extension MemoryRegion {
-    /// The kernel shows a memfd as `/memfd:NAME (deleted)`; where none was to be
-    /// had, a payload lies in anonymous memory and only its head tells.
-    var mayStartPayload: Bool {
-        guard isReadable, !isWritable, !isExecutable else { return false }
-        return path.hasPrefix("/memfd:hotpatch:") && offset.rawValue == 0 || path.isEmpty
     }
 }

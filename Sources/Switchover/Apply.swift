@@ -6,129 +6,212 @@ import PatchFile
 import PatchLinker
 
 extension Switchover {
-    /// Switches a patch in.
-    ///
-    /// Everything slow is done while the process runs: it is looked at, the patch
-    /// is linked and mapped beside the code that it replaces. Then the threads are
-    /// stopped, and where none is in the way, the jumps are written. On failure the
-    /// process is as it was.
+    /// Switches a patch in, as ``apply(_:to:options:)-(_,_,_)`` does a set of them.
     public static func apply(
         _ patch: PatchFile, to process: TargetProcess, options: SwitchOptions = SwitchOptions()
     ) throws(SwitchoverError) -> SwitchReport {
-        let start = ContinuousClock().now
-        return try alone(with: process, options) { () throws(SwitchoverError) in
-            switch try plan(patch, for: process, options) {
-            case .alreadyApplied(let present):
-                return report(.alreadyApplied, present.record, since: start)
-            case .possible(let plan):
-                return try carryOut(plan, options, since: start)
-            }
-        }
+        try only(apply([patch], to: process, options: options))
     }
 
-    /// Does what changes a process while no other instance of this tool can.
-    static func alone<R>(
-        with process: TargetProcess, _ options: SwitchOptions,
-        _ work: () throws(SwitchoverError) -> R
-    ) throws(SwitchoverError) -> R {
-        try process.withExclusiveAccess(
-            timeout: options.timeout, failure: SwitchoverError.process, work)
+    /// Switches patches in, all of them at one moment or none.
+    ///
+    /// Everything slow is done while the process runs: it is looked at, the patches
+    /// are linked and mapped beside the code that they replace. Then the threads are
+    /// stopped, and where none is in the way, the jumps are written. On failure the
+    /// process is as it was. One report for each patch, in the order given.
+    public static func apply(
+        _ patches: [PatchFile], to process: TargetProcess,
+        options: SwitchOptions = SwitchOptions()
+    ) throws(SwitchoverError) -> [SwitchReport] {
+        let start = ContinuousClock().now
+        return try alone(with: process, options) { () throws(SwitchoverError) in
+            let plan = try plan(patches, for: process, options)
+            var reports = plan.present.map { report(.alreadyApplied, $0.record, since: start) }
+            if !plan.patches.isEmpty {
+                reports += try carryOut(plan, options, since: start)
+            }
+            return ordered(reports, as: patches)
+        }
     }
 
     /// Does all that `apply` does but for mapping the patch and writing.
     public static func check(
         _ patch: PatchFile, in process: TargetProcess, options: SwitchOptions = SwitchOptions()
     ) throws(SwitchoverError) -> SwitchReport {
+        try only(check([patch], in: process, options: options))
+    }
+
+    /// Does all that `apply` does but for mapping the patches and writing.
+    public static func check(
+        _ patches: [PatchFile], in process: TargetProcess,
+        options: SwitchOptions = SwitchOptions()
+    ) throws(SwitchoverError) -> [SwitchReport] {
         let start = ContinuousClock().now
-        switch try plan(patch, for: process, options) {
-        case .alreadyApplied(let present):
-            return report(.alreadyApplied, present.record, since: start)
-        case .possible(let plan):
-            let installer = PayloadInstaller(plan: plan, seccomp: options.seccomp)
-            let payload: LinkedPayload
-            if let kept = plan.kept {
-                payload = kept
-            } else {
-                payload = try installer.linkedAnywhere()
+        let plan = try plan(patches, for: process, options)
+        var reports = plan.present.map { report(.alreadyApplied, $0.record, since: start) }
+        if !plan.patches.isEmpty {
+            var linked: [ApplyPlan.Linked] = []
+            for patch in plan.patches {
+                let installer = PayloadInstaller(plan: patch, options: options)
+                let payload =
+                    if let kept = patch.kept { kept.payload } else {
+                        try installer.linkedAnywhere()
+                    }
+                linked.append(.init(plan: patch, payload: payload, isNew: false))
             }
-            let passage = try window(plan, payload, writes: false).pass(timeout: options.timeout)
-            return report(.possible, payload.record, since: start, passage)
+            let (change, guards) = try plan.switching(linked, options)
+            let window = try window(change, guards, in: process, options, writes: false)
+            let passage = try window.pass()
+            reports += linked.map {
+                report(.possible, $0.payload.record, since: start, passage)
+            }
         }
+        return ordered(reports, as: patches)
     }
 
     private static func plan(
-        _ patch: PatchFile, for process: TargetProcess, _ options: SwitchOptions
-    ) throws(SwitchoverError) -> ApplyPlan.Verdict {
+        _ patches: [PatchFile], for process: TargetProcess, _ options: SwitchOptions
+    ) throws(SwitchoverError) -> ApplyPlan {
+        options.observe(.looking)
         try process.looked { p throws(LiveProcessError) in
             try p.requireSupportedProgram()
             try p.requireUntraced()
         }
-        let verdict = try ApplyPlan.make(patch, for: process, options: options)
-        if case .possible(let plan) = verdict, plan.kept == nil, !options.allowsSeccomp {
+        let plan = try ApplyPlan.make(patches, for: process)
+        if plan.patches.contains(where: { $0.kept == nil }), !options.allowsSeccomp {
             try process.looked { p throws(LiveProcessError) in try p.requireNoSeccompFilter() }
         }
-        return verdict
+        return plan
     }
 
     private static func carryOut(
         _ plan: ApplyPlan, _ options: SwitchOptions, since start: ContinuousClock.Instant
-    ) throws(SwitchoverError) -> SwitchReport {
-        let installer = PayloadInstaller(plan: plan, seccomp: options.seccomp)
-        let payload: LinkedPayload
-        if let kept = plan.kept { payload = kept } else { payload = try installer.install() }
-        let passage: SwitchWindow.Passage
+    ) throws(SwitchoverError) -> [SwitchReport] {
+        var linked: [ApplyPlan.Linked] = []
         do throws(SwitchoverError) {
-            passage = try window(plan, payload, writes: true).pass(timeout: options.timeout)
+            for patch in plan.patches {
+                options.observe(.linking)
+                let installer = PayloadInstaller(plan: patch, options: options)
+                let payload =
+                    if let kept = patch.kept { kept.payload } else { try installer.install() }
+                linked.append(.init(plan: patch, payload: payload, isNew: patch.kept == nil))
+                try HeldSignals.check()
+            }
+            let (change, guards) = try plan.switching(linked, options)
+            let passage = try carryOut(change, guards, in: plan.process, options)
+            return linked.map { patch in
+                report(.applied, patch.payload.record, since: start, passage)
+            }
         } catch {
-            if plan.kept == nil { discard(payload, by: installer) }
+            for patch in linked where patch.isNew { discard(patch, options) }
             throw error
         }
-        noteTime(in: payload.record, of: plan.process)
-        return report(.applied, payload.record, since: start, passage)
-    }
-
-    private static func window(
-        _ plan: ApplyPlan, _ payload: LinkedPayload, writes: Bool
-    ) -> SwitchWindow {
-        let edits = payload.record.detours.map { detour in
-            SwitchWindow.Edit(
-                symbol: detour.symbol, site: detour.site, from: detour.original,
-                // The linker has checked that the jump reaches.
-                to: detour.jump ?? detour.original)
-        }
-        return SwitchWindow(
-            process: plan.process, edits: edits, guarded: plan.guarded, writes: writes)
     }
 
     /// The payload was mapped and nothing leads to it.
-    private static func discard(_ payload: LinkedPayload, by installer: PayloadInstaller) {
+    private static func discard(_ patch: ApplyPlan.Linked, _ options: SwitchOptions) {
+        let process = patch.plan.process
+        let record = patch.payload.record
         // Where a write failed and could not be undone, a jump may lead there.
-        let isUnused = payload.record.detours.allSatisfy { detour in
-            let found = try? installer.plan.process.read(
-                detour.site, count: detour.original.count)
-            return found == detour.original
+        let isUnused = record.detours.allSatisfy { detour in
+            let found = try? detour.destination(in: process)
+            return found.map { $0 != .code(detour.entry) && $0 != .code(detour.stub) } ?? false
         }
         guard isUnused else {
             return Logger(label: "hotpatch.apply").error(
-                "the payload at \(payload.record.extent.start) stays: a jump may lead to it")
+                "the payload at \(record.extent.start) stays: a jump may lead to it")
         }
         do throws(LiveProcessError) {
-            try installer.remove(payload)
+            try PayloadInstaller(plan: patch.plan, options: options).remove(patch.payload)
         } catch {
             Logger(label: "hotpatch.apply").notice(
-                "the unused payload at \(payload.record.extent.start) stays mapped: \(error)")
+                "the unused payload at \(record.extent.start) stays mapped: \(error)")
         }
     }
 
-    /// For `status`. The patch is in, whether this succeeds or not.
-    private static func noteTime(in record: PayloadRecord, of process: TargetProcess) {
-        guard let place = record.extent.writableRange?.start else { return }
-        let now = UInt64(clamping: time(nil))
-        do throws(LiveProcessError) {
-            try process.write(PayloadState.bytes(appliedAt: now), at: place)
-        } catch {
-            Logger(label: "hotpatch.apply").notice("cannot note the time in the payload: \(error)")
+    private static func only(_ reports: [SwitchReport]) throws(SwitchoverError) -> SwitchReport {
+        guard let report = reports.first else { throw .refused([]) }
+        return report
+    }
+
+    private static func ordered(
+        _ reports: [SwitchReport], as patches: [PatchFile]
+    ) -> [SwitchReport] {
+        let names = patches.map(\.manifest.name)
+        func position(_ report: SwitchReport) -> Int {
+            names.firstIndex(of: report.patch) ?? names.count
         }
+        return reports.sorted { position($0) < position($1) }
+    }
+}
+
+// MARK: What every change of a process has in common
+
+extension Switchover {
+    /// Does what changes a process while no other instance of this tool can, and
+    /// no signal comes in between. What an interrupted run has left behind is put
+    /// right before.
+    static func alone<R>(
+        with process: TargetProcess, _ options: SwitchOptions,
+        onTidying note: (RecoveryReport) -> Void = { _ in },
+        _ work: () throws(SwitchoverError) -> R
+    ) throws(SwitchoverError) -> R {
+        try HeldSignals.during { () throws(SwitchoverError) in
+            try process.withExclusiveAccess(
+                timeout: options.timeout, failure: SwitchoverError.process,
+                pause: { () throws(SwitchoverError) in
+                    try HeldSignals.pause(.milliseconds(1))
+                }
+            ) { () throws(SwitchoverError) in
+                note(try tidyUp(process, options))
+                return try work()
+            }
+        }
+    }
+
+    /// Notes what is going to be written, writes it, and notes that it is done.
+    static func carryOut(
+        _ change: PatchSwitch, _ guards: SwitchGuards, in process: TargetProcess,
+        _ options: SwitchOptions
+    ) throws(SwitchoverError) -> SwitchWindow.Passage {
+        let window = try window(change, guards, in: process, options, writes: true)
+        options.observe(.noting)
+        try process.looked { p throws(LiveProcessError) in try change.arm(in: p) }
+        do throws(SwitchoverError) {
+            let passage = try window.pass()
+            options.observe(.tidying)
+            if passage.isTidy { disarm(change, in: process, isDone: true) }
+            options.observe(.done)
+            return passage
+        } catch {
+            disarm(change, in: process, isDone: false)
+            throw error
+        }
+    }
+
+    /// What is switched is switched, whether this succeeds or not; where it does
+    /// not, `recover` finds nothing left to do but this.
+    static func disarm(
+        _ change: PatchSwitch, in process: TargetProcess, isDone: Bool
+    ) {
+        do throws(LiveProcessError) {
+            try change.disarm(in: process, isDone: isDone, at: UInt64(clamping: time(nil)))
+        } catch {
+            Logger(label: "hotpatch.switch").notice(
+                "cannot close the journal in the payload: \(error)")
+        }
+    }
+
+    private static func window(
+        _ change: PatchSwitch, _ guards: SwitchGuards, in process: TargetProcess,
+        _ options: SwitchOptions, writes: Bool
+    ) throws(SwitchoverError) -> SwitchWindow {
+        let found = try change.standing()
+        return SwitchWindow(
+            process: process, sequence: WriteSequence(change.changes, over: found),
+            decision: change.participants.first?.record.decisionWord,
+            marksOfLife: change.marksOfLife, guarded: guards.code, writes: writes,
+            options: options)
     }
 
     static func report(
@@ -142,6 +225,20 @@ extension Switchover {
     }
 }
 
+extension PatchSwitch {
+    /// What has to stand at each place before the switch.
+    fileprivate func standing() throws(SwitchoverError) -> [WriteSequence.Standing] {
+        try changes.map { change throws(SwitchoverError) in
+            guard let bytes = change.detour.bytes(leadingTo: change.before) else {
+                throw .refused([.outOfReach(symbol: change.detour.symbol)])
+            }
+            return WriteSequence.Standing(site: bytes.site, island: bytes.island)
+        }
+    }
+}
+
 extension SwitchOptions {
     var seccomp: SeccompPolicy { allowsSeccomp ? .suspend : .refuse }
+
+    func observe(_ phase: SwitchPhase) { observer?(phase) }
 }

@@ -1,141 +1,147 @@
 import Addresses
-import ELFImage
 import JSONText
 import LiveProcess
 import PatchFile
 import PatchLinker
-import Quiescence
+import Patchability
 
-/// Everything about applying one patch to one process that can be settled while
-/// the process runs undisturbed.
+/// Patches that go into one process together: all of them or none.
 struct ApplyPlan {
     let process: TargetProcess
-    let patch: PatchFile
-    let base: BaseObject
-    let payload: PayloadPlan
-    let target: PatchedObject
-    let program: LoadedObject?
-    /// A payload of the same patch that an earlier revert left in the process,
-    /// and that is what linking would give now.
-    let kept: LinkedPayload?
-    let guarded: GuardedCode
-
-    enum Verdict {
-        case alreadyApplied(AppliedPatch)
-        case possible(ApplyPlan)
-    }
+    let stack: PatchStack
+    let patches: [PatchPlan]
+    /// Those of the set that are in the process already.
+    let present: [AppliedPatch]
 
     /// Looks at the process and checks all that can be checked.
     ///
     /// Throws `refused` with every reason that was found, or `process`.
     static func make(
-        _ patch: PatchFile, for process: TargetProcess, options: SwitchOptions
-    ) throws(SwitchoverError) -> Verdict {
-        let map = try process.looked { p throws(LiveProcessError) in try p.memoryMap() }
-        let objects = try process.looked { p throws(LiveProcessError) in
-            try p.loadedObjects(in: map)
-        }
-        let base = try BaseObject.find(patch.manifest.base, among: objects, of: process)
-        let applied = try process.looked { p throws(LiveProcessError) in
-            try p.appliedPatches(in: map)
-        }
-        let digest = Hexadecimal.text(patch.digest)
-        if let same = applied.first(where: { $0.record.digest == digest && $0.state == .applied }) {
-            return .alreadyApplied(same)
-        }
-        var reasons = conflicts(of: patch.manifest, at: base, with: applied)
-        reasons += patch.manifest.functions.filter { $0.island != nil }
-            .map { .needsIsland(symbol: $0.symbol) }
-        reasons += unsuitableMappings(of: patch.manifest, at: base, in: map)
-        if reasons.isEmpty { reasons += try differences(of: patch.manifest, at: base, in: process) }
-        guard reasons.isEmpty else { throw .refused(reasons) }
-        return .possible(
-            try linked(
-                patch, base: base, objects: objects, applied: applied, process: process,
-                options: options))
-    }
-
-    private static func linked(
-        _ patch: PatchFile, base: BaseObject, objects: [LoadedObject], applied: [AppliedPatch],
-        process: TargetProcess, options: SwitchOptions
+        _ patches: [PatchFile], for process: TargetProcess
     ) throws(SwitchoverError) -> ApplyPlan {
-        let target = try patchedObject(patch.manifest, base: base, process: process)
-        let order = try process.looked { p throws(LiveProcessError) in
-            try p.symbolLookupOrder(of: objects)
+        let surroundings = try process.looked { p throws(LiveProcessError) in
+            let map = try p.memoryMap()
+            return PatchPlan.Surroundings(
+                process: p, map: map, objects: try p.loadedObjects(in: map),
+                stack: try PatchStack(of: p, in: map))
         }
-        var candidates: [SymbolResolver.Candidate] = []
-        if !patch.manifest.imports.isEmpty {
-            for object in order {
-                candidates.append(
-                    .init(object: object, image: try BaseObject.open(object, of: process)))
-            }
-        }
-        let resolver = SymbolResolver(
-            process: process, base: .init(object: base.object, image: base.image),
-            isProgram: base.object.isProgram, loaded: candidates)
-        do throws(LinkError) {
-            let payload = try PayloadPlan(
-                patch: patch, bindings: try resolver.resolve(patch.manifest), target: target)
-            return ApplyPlan(
-                process: process, patch: patch, base: base, payload: payload, target: target,
-                program: objects.first(where: \.isProgram),
-                kept: kept(payload, among: applied, in: process),
-                guarded: guardedCode(
-                    patch.manifest, at: base, allowsActive: options.allowsActiveOriginals))
-        } catch {
-            throw .refused([.link(code: error.code, message: error.description)])
-        }
-    }
-
-    /// The payload that is there already, where it is byte for byte what would
-    /// be mapped now.
-    private static func kept(
-        _ payload: PayloadPlan, among applied: [AppliedPatch], in process: TargetProcess
-    ) -> LinkedPayload? {
-        for patch in applied where !patch.state.isSwitchedIn {
-            let extent = patch.record.extent
-            guard patch.record.digest == payload.digest, extent.range?.count == payload.size else {
+        let applied = surroundings.stack.patches.filter { $0.state == .applied }
+        var plans: [PatchPlan] = []
+        var present: [AppliedPatch] = []
+        var reasons: [SwitchRefusal] = []
+        for patch in patches {
+            let digest = Hexadecimal.text(patch.digest)
+            if let same = applied.first(where: { $0.record.digest == digest }) {
+                present.append(same)
                 continue
             }
-            // It may be out of reach by now, where the object was loaded anew.
-            guard let linked = try? payload.link(at: extent.start),
-                let data = extent.writableRange?.start
-            else { continue }
-            let constant = linked.constantPart
-            if let bytes = try? process.read(extent.start, count: constant.count),
-                constant.elementsEqual(bytes),
-                let state = try? process.read(data, count: PayloadState.size),
-                PayloadState.isComplete(state)
-            {
-                return linked
+            do throws(SwitchoverError) {
+                plans.append(try PatchPlan(patch, in: surroundings))
+            } catch .refused(let found) {
+                reasons += found
             }
         }
-        return nil
+        reasons += collisions(among: plans)
+        guard reasons.isEmpty else { throw .refused(reasons) }
+        return ApplyPlan(
+            process: process, stack: surroundings.stack, patches: plans, present: present)
     }
 
-    private static func patchedObject(
-        _ manifest: PatchManifest, base: BaseObject, process: TargetProcess
-    ) throws(SwitchoverError) -> PatchedObject {
-        var siteBytes: [LinkAddress: [UInt8]] = [:]
-        for function in manifest.functions {
-            guard let site = AddressRange(start: function.site, count: 5) else { continue }
-            siteBytes[function.site] = try base.read(site, of: process)
+    /// Within one set no patch can stand on another.
+    private static func collisions(among plans: [PatchPlan]) -> [SwitchRefusal] {
+        var reasons: [SwitchRefusal] = []
+        for (number, plan) in plans.enumerated() {
+            let manifest = plan.patch.manifest
+            for other in plans[..<number] {
+                if other.patch.manifest.name == manifest.name {
+                    reasons.append(
+                        .nameTaken(
+                            name: manifest.name, digest: Hexadecimal.text(other.patch.digest)))
+                }
+                let ranges = other.patch.manifest.functions.map(\.range)
+                for function in manifest.functions
+                where other.base.object.bias == plan.base.object.bias
+                    && ranges.contains(where: function.range.overlaps)
+                {
+                    reasons.append(
+                        .alreadyReplaced(
+                            symbol: function.symbol, by: other.patch.manifest.name))
+                }
+            }
         }
-        return PatchedObject(
-            path: base.object.path, bias: base.object.bias, range: base.object.range,
-            siteBytes: siteBytes)
+        return reasons
     }
 }
 
-extension TargetProcess {
-    /// Calls `body` and reports its error as one of a switchover.
-    func looked<Result>(
-        _ body: (TargetProcess) throws(LiveProcessError) -> Result
-    ) throws(SwitchoverError) -> Result {
-        do {
-            return try body(self)
-        } catch {
-            throw .process(error)
+// MARK: The switch
+
+extension ApplyPlan {
+    /// A patch of the set with its payload where it is, or is going to be.
+    struct Linked {
+        let plan: PatchPlan
+        let payload: LinkedPayload
+        let isNew: Bool
+
+        var state: PayloadState {
+            plan.kept?.state
+                ?? PayloadState(detourCount: payload.record.detours.count)
         }
+    }
+
+    /// What is led where, and where no thread may be then.
+    func switching(
+        _ linked: [Linked], _ options: SwitchOptions
+    ) throws(SwitchoverError) -> (PatchSwitch, SwitchGuards) {
+        var change = PatchSwitch()
+        var guards = SwitchGuards()
+        for patch in linked {
+            for (index, detour) in patch.payload.record.detours.enumerated() {
+                let site = stack.sites[detour.site]
+                change.add(
+                    index, of: patch.payload.record, patch.state,
+                    from: site?.destination ?? .original, to: .code(detour.entry))
+                if options.allowsActiveOriginals { continue }
+                if let below = site?.layers.first {
+                    guards.addPayload(stack.payloads[below.payload].record)
+                } else {
+                    guards.addOriginal(
+                        patch.plan.patch.manifest.functions[index], at: patch.plan.base)
+                }
+            }
+        }
+        for patch in linked where patch.plan.patch.manifest.isCumulative {
+            supersede(patch, &change, &guards, options)
+        }
+        for function in change.changes { guards.addPlaces(of: function) }
+        if let obstacle = change.obstacle { throw .refused([refusal(obstacle, linked)]) }
+        return (change, guards)
+    }
+
+    /// A cumulative patch takes the place of every other patch of its base.
+    private func supersede(
+        _ patch: Linked, _ change: inout PatchSwitch, _ guards: inout SwitchGuards,
+        _ options: SwitchOptions
+    ) {
+        let taken = Set(change.changes.map(\.detour.site))
+        let range = patch.plan.base.object.range
+        for (address, site) in stack.sites.sorted(by: { $0.key < $1.key })
+        where range.contains(address) && !taken.contains(address) {
+            guard let top = site.layers.first else { continue }
+            let host = stack.payloads[top.payload]
+            change.add(
+                top.detour, of: host.record, host.state, from: .code(stack[top].entry),
+                to: .original)
+            if !options.allowsActiveOriginals { guards.addPayload(host.record) }
+        }
+    }
+
+    private func refusal(
+        _ obstacle: PatchSwitch.Change, _ linked: [Linked]
+    ) -> SwitchRefusal {
+        let symbol = obstacle.detour.symbol
+        let reason = linked.compactMap { $0.plan.payload.moveRefusals[symbol] }.first
+        return .cannotMove(
+            symbol: symbol,
+            reason: reason?.description ?? "its first instructions cannot run elsewhere")
     }
 }

@@ -83,12 +83,14 @@ extension LoadedObject {
 }
 
 extension ProcessSearch {
-    /// The processes that have code of the base mapped.
-    public static func mapping(_ base: Base) throws(Errno) -> ProcessSearch {
+    /// The processes that have code of all the bases mapped.
+    public static func mapping(_ bases: [Base]) throws(Errno) -> ProcessSearch {
         try matching { process throws(LiveProcessError) in
             let objects = try process.loadedObjects()
             do throws(SwitchoverError) {
-                _ = try BaseObject.find(base, among: objects, of: process)
+                for base in bases {
+                    _ = try BaseObject.find(base, among: objects, of: process)
+                }
                 return true
             } catch .process(let error) {
                 throw error

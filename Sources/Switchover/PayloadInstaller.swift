@@ -6,8 +6,8 @@ import SystemPackage
 /// Brings a payload into a process that runs on meanwhile. A payload that no
 /// detour leads to yet is dead weight: nothing of the target can notice it.
 struct PayloadInstaller {
-    let plan: ApplyPlan
-    let seccomp: SeccompPolicy
+    let plan: PatchPlan
+    let options: SwitchOptions
 
     /// Another thread of the target may take the chosen place between looking
     /// and mapping; then the next one is tried.
@@ -18,6 +18,7 @@ struct PayloadInstaller {
         var taken: Set<RemoteAddress> = []
         for _ in 0..<Self.attempts {
             let linked = try link(avoiding: taken)
+            options.observe(.mapping)
             do throws(LiveProcessError) {
                 try map(linked)
                 return linked
@@ -55,7 +56,8 @@ struct PayloadInstaller {
     }
 
     private func map(_ payload: LinkedPayload) throws(LiveProcessError) {
-        try plan.process.withRemoteCalls(seccomp: seccomp) { calls throws(LiveProcessError) in
+        try plan.process.withRemoteCalls(seccomp: options.seccomp) {
+            calls throws(LiveProcessError) in
             do throws(LiveProcessError) {
                 try mapFile(payload, by: &calls)
             } catch .remoteCall(_, _, let errno) where Self.forbidsMemoryFiles(errno) {
@@ -78,6 +80,7 @@ struct PayloadInstaller {
         let file = try calls.createMemoryFile(
             named: PayloadHeader.mappingName(patch: payload.record.name))
         do throws(LiveProcessError) {
+            options.observe(.filling)
             try plan.process.fill(file, with: payload.image)
             try mapRegions(of: payload, from: file, by: &calls)
             try verify(payload, by: &calls)
@@ -151,7 +154,8 @@ struct PayloadInstaller {
     /// Takes a payload out again that no detour has ever led to.
     func remove(_ payload: LinkedPayload) throws(LiveProcessError) {
         guard let range = payload.record.extent.range else { return }
-        try plan.process.withRemoteCalls(seccomp: seccomp) { calls throws(LiveProcessError) in
+        try plan.process.withRemoteCalls(seccomp: options.seccomp) {
+            calls throws(LiveProcessError) in
             try calls.unmap(range)
         }
     }

@@ -2,88 +2,124 @@ import Addresses
 import LiveProcess
 import PatchFile
 import PatchLinker
-import Quiescence
 
 extension Switchover {
-    /// Switches a patch out: the original bytes are written back. The payload
-    /// stays mapped, since pointers to it may be anywhere in the program.
+    /// Switches a patch out: its functions lead again to what they led to before it
+    /// came. The payload stays mapped, since pointers to it may be anywhere.
+    ///
+    /// A patch under another one cannot be taken out from there: the other was
+    /// applied on top of it, and may count on the rest of it.
     public static func revert(
         _ name: String, in process: TargetProcess, options: SwitchOptions = SwitchOptions()
     ) throws(SwitchoverError) -> SwitchReport {
         let start = ContinuousClock().now
         return try alone(with: process, options) { () throws(SwitchoverError) in
-            let all = try status(of: process)
-            let patches = all.filter { $0.record.name == name }
-            if let present = patches.first(where: { $0.state.isSwitchedIn }) {
-                return try carryOut(present, process, options, since: start)
+            let stack = try stack(of: process)
+            let patches = stack.patches
+            let named = patches.indices.filter { patches[$0].record.name == name }
+            if let number = named.first(where: { patches[$0].state.isSwitchedIn }) {
+                let (change, guards) = try withdrawal(of: number, from: stack, process, options)
+                let passage = try carryOut(change, guards, in: process, options)
+                return report(.reverted, patches[number].record, since: start, passage)
             }
-            if let present = patches.first {
-                return report(.alreadyReverted, present.record, since: start)
+            if let number = named.first {
+                return report(.alreadyReverted, patches[number].record, since: start)
             }
-            let applied = all.filter { $0.state.isSwitchedIn }.map(\.record.name)
+            let applied = patches.filter { $0.state.isSwitchedIn }.map(\.record.name)
             throw .refused([.notApplied(name: name, applied: applied)])
         }
     }
 
-    /// Switches every patch of the process out, the latest first. Empty where
-    /// none is switched in.
+    /// Switches every patch of the process out, all at one moment. Empty where none
+    /// is switched in.
     public static func revertAll(
         in process: TargetProcess, options: SwitchOptions = SwitchOptions()
     ) throws(SwitchoverError) -> [SwitchReport] {
-        try alone(with: process, options) { () throws(SwitchoverError) in
-            var reports: [SwitchReport] = []
-            let applied = try status(of: process).filter { $0.state.isSwitchedIn }
+        let start = ContinuousClock().now
+        return try alone(with: process, options) { () throws(SwitchoverError) in
+            let stack = try stack(of: process)
+            var change = PatchSwitch()
+            var guards = SwitchGuards()
+            for (_, site) in stack.sites.sorted(by: { $0.key < $1.key }) {
+                guard let top = site.layers.first else { continue }
+                for layer in site.layers {
+                    add(stack.payloads[layer.payload].record, to: &guards, options)
+                }
+                add(top, of: stack, leadingTo: .original, to: &change)
+            }
+            let reverted = stack.patches.filter { $0.state.isSwitchedIn }
                 .sorted { ($0.appliedAt ?? 0) > ($1.appliedAt ?? 0) }
-            for patch in applied {
-                let start = ContinuousClock().now
-                reports.append(try carryOut(patch, process, options, since: start))
-            }
-            return reports
+            if change.changes.isEmpty { return [] }
+            for function in change.changes { guards.addPlaces(of: function) }
+            try requirePossible(change)
+            let passage = try carryOut(change, guards, in: process, options)
+            return reverted.map { report(.reverted, $0.record, since: start, passage) }
         }
     }
 
-    private static func carryOut(
-        _ patch: AppliedPatch, _ process: TargetProcess, _ options: SwitchOptions,
-        since start: ContinuousClock.Instant
-    ) throws(SwitchoverError) -> SwitchReport {
-        let record = patch.record
-        var edits: [SwitchWindow.Edit] = []
-        for detour in record.detours {
-            let jump = detour.jump ?? []
-            let found = try process.looked { p throws(LiveProcessError) in
-                try p.read(detour.site, count: detour.original.count)
-            }
-            // Where a run was interrupted, some sites are as they should be.
-            if found == detour.original { continue }
-            guard found == jump else {
-                throw .refused([
-                    .detourDiffers(symbol: detour.symbol, address: detour.site, found: found)
-                ])
-            }
-            edits.append(
-                .init(
-                    symbol: detour.symbol, site: detour.site, from: jump, to: detour.original))
+    static func stack(
+        of process: TargetProcess
+    ) throws(SwitchoverError) -> PatchStack {
+        try process.looked { p throws(LiveProcessError) in
+            try PatchStack(of: p, in: try p.memoryMap())
         }
-        let window = SwitchWindow(
-            process: process, edits: edits,
-            guarded: guardedCode(record, allowsActive: options.allowsActiveOriginals),
-            writes: true)
-        return report(.reverted, record, since: start, try window.pass(timeout: options.timeout))
     }
 
-    /// A thread at a site stands at the jump or behind it. A thread in the payload
-    /// would go on there beside others in the original.
-    private static func guardedCode(
-        _ record: PayloadRecord, allowsActive: Bool
-    ) -> GuardedCode {
-        var stretches = record.detours.map {
-            GuardedCode.Stretch.site($0.site, length: 5, of: $0.symbol)
+    /// Every function that leads to the patch is led to what is beneath.
+    private static func withdrawal(
+        of number: Int, from stack: PatchStack, _ process: TargetProcess, _ options: SwitchOptions
+    ) throws(SwitchoverError) -> (PatchSwitch, SwitchGuards) {
+        let record = stack.payloads[number].record
+        var change = PatchSwitch()
+        var guards = SwitchGuards()
+        var reasons: [SwitchRefusal] = []
+        for (index, detour) in record.detours.enumerated() {
+            let layer = PatchStack.Layer(payload: number, detour: index)
+            guard let site = stack.sites[detour.site], site.destination != nil else {
+                let found = (try? process.read(detour.site, count: detour.original.count)) ?? []
+                reasons.append(
+                    .detourDiffers(symbol: detour.symbol, address: detour.site, found: found))
+                continue
+            }
+            // Where another tool has put back the original, nothing is to be done.
+            guard let depth = site.layers.firstIndex(of: layer) else { continue }
+            if let top = site.layers.first, depth > 0 {
+                let by = stack.payloads[top.payload].record.name
+                reasons.append(.underneath(symbol: detour.symbol, name: record.name, by: by))
+                continue
+            }
+            let beneath = site.layers.dropFirst().first.map { stack[$0].entry }
+            add(layer, of: stack, leadingTo: beneath.map { .code($0) } ?? .original, to: &change)
         }
-        if !allowsActive, let code = record.extent.codeRange,
-            let stretch = GuardedCode.Stretch.piece(code, symbol: record.name)
-        {
-            stretches.append(stretch)
-        }
-        return GuardedCode(stretches)
+        guard reasons.isEmpty else { throw .refused(reasons) }
+        add(record, to: &guards, options)
+        for function in change.changes { guards.addPlaces(of: function) }
+        try requirePossible(change)
+        return (change, guards)
+    }
+
+    private static func add(
+        _ layer: PatchStack.Layer, of stack: PatchStack,
+        leadingTo destination: PatchSwitch.Destination, to change: inout PatchSwitch
+    ) {
+        let host = stack.payloads[layer.payload]
+        change.add(
+            layer.detour, of: host.record, host.state, from: .code(stack[layer].entry),
+            to: destination)
+    }
+
+    private static func add(
+        _ record: PayloadRecord, to guards: inout SwitchGuards, _ options: SwitchOptions
+    ) {
+        if !options.allowsActiveOriginals { guards.addPayload(record) }
+    }
+
+    private static func requirePossible(_ change: PatchSwitch) throws(SwitchoverError) {
+        guard let obstacle = change.obstacle else { return }
+        throw .refused([
+            .cannotMove(
+                symbol: obstacle.detour.symbol,
+                reason: "its first instructions cannot run elsewhere")
+        ])
     }
 }

@@ -9,22 +9,30 @@ public enum Switchover {
     public static func status(
         of process: TargetProcess
     ) throws(SwitchoverError) -> [AppliedPatch] {
-        try process.looked { process throws(LiveProcessError) in
-            try process.appliedPatches(in: try process.memoryMap())
-        }
+        try stack(of: process).patches
     }
 
     /// The processes that have a payload.
     public static func patchedProcesses() throws(Errno) -> ProcessSearch {
         try ProcessSearch.matching { process throws(LiveProcessError) in
-            try !process.appliedPatches(in: try process.memoryMap()).isEmpty
+            try !process.payloads(in: try process.memoryMap()).isEmpty
+        }
+    }
+
+    /// The processes in which an interrupted run has left anything behind.
+    public static func interruptedProcesses() throws(Errno) -> ProcessSearch {
+        try ProcessSearch.matching { process throws(LiveProcessError) in
+            let stack = try PatchStack(of: process, in: try process.memoryMap())
+            if stack.payloads.contains(where: \.state.isSwitching) { return true }
+            let leftovers = try Leftovers(in: process)
+            return !leftovers.isEmpty
         }
     }
 
     /// The processes in which a patch of that name, or any, is switched in.
     public static func processes(patchedWith name: String?) throws(Errno) -> ProcessSearch {
         try ProcessSearch.matching { process throws(LiveProcessError) in
-            try process.appliedPatches(in: try process.memoryMap()).contains {
+            try PatchStack(of: process, in: try process.memoryMap()).patches.contains {
                 $0.state.isSwitchedIn && (name == nil || $0.record.name == name)
             }
         }

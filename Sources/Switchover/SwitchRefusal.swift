@@ -19,14 +19,21 @@ public enum SwitchRefusal: Equatable, Sendable {
     case nameTaken(name: String, digest: String)
     /// The code cannot be written safely where it is mapped.
     case unsuitableMapping(symbol: String, address: RemoteAddress, reason: MappingReason)
-    /// The function has room for a two-byte jump only.
-    case needsIsland(symbol: String)
     /// The patch cannot be linked into this process.
     case link(code: String, message: String)
     /// A payload whose detours stand only in part.
     case mixedState(name: String)
     /// No patch of that name is in the process.
     case notApplied(name: String, applied: [String])
+    /// Another patch stands on top of it.
+    case underneath(symbol: String, name: String, by: String)
+    /// Several functions cannot be switched as one, since the old code of this one
+    /// cannot be kept reachable while that is under way.
+    case cannotMove(symbol: String, reason: String)
+    /// A jump from the function does not reach the payload.
+    case outOfReach(symbol: String)
+    /// The journal of an interrupted switch makes no sense, and jumps are in the way.
+    case damagedJournal(name: String)
     /// The detour is not what the payload says; somebody else wrote there.
     case detourDiffers(symbol: String, address: RemoteAddress, found: [UInt8])
     /// A thread is in a function whose code has no end, such as a main loop.
@@ -46,6 +53,7 @@ public enum SwitchRefusal: Equatable, Sendable {
         case notMapped = "nothing is mapped there"
         case notExecutable = "the mapping is not executable"
         case writable = "the mapping is writable and executable"
+        case acrossPages = "the bytes to write lie in two pages, and such a write may be torn"
         case shared = "the mapping is shared, so a write would reach the file or other processes"
     }
 
@@ -57,10 +65,13 @@ public enum SwitchRefusal: Equatable, Sendable {
         case .alreadyReplaced: "switch.already-replaced"
         case .nameTaken: "switch.name-taken"
         case .unsuitableMapping: "switch.unsuitable-mapping"
-        case .needsIsland: "switch.needs-island"
         case .link(let code, _): code
         case .mixedState: "switch.mixed-state"
         case .notApplied: "switch.not-applied"
+        case .underneath: "switch.underneath"
+        case .cannotMove: "switch.cannot-move"
+        case .outOfReach: "switch.out-of-reach"
+        case .damagedJournal: "switch.damaged-journal"
         case .detourDiffers: "switch.detour-differs"
         case .neverReturns: "switch.never-returns"
         }
@@ -86,9 +97,6 @@ extension SwitchRefusal: CustomStringConvertible {
                 + "revert that first, or give this one another name"
         case .unsuitableMapping(let symbol, let address, let reason):
             return "'\(symbol)' at \(address) cannot be rewritten: \(reason.rawValue)"
-        case .needsIsland(let symbol):
-            return "'\(symbol)' has room for a two-byte jump only, which this version cannot "
-                + "switch in; patch a function that calls it instead"
         case .link(_, let message): return message
         case .mixedState(let name):
             return "some detours of '\(name)' stand and some do not; "
@@ -97,6 +105,17 @@ extension SwitchRefusal: CustomStringConvertible {
             return "no patch called '\(name)' is in the process"
                 + (applied.isEmpty
                     ? "; none is applied" : "; applied: " + applied.joined(separator: ", "))
+        case .underneath(let symbol, let name, let by):
+            return "'\(name)' lies under '\(by)', which replaces '\(symbol)' as well; revert "
+                + "'\(by)' first, or all patches with --all"
+        case .cannotMove(let symbol, let reason):
+            return "'\(symbol)' cannot be switched together with functions of other pages: "
+                + "\(reason)"
+        case .outOfReach(let symbol):
+            return "the detour of '\(symbol)' does not reach its patch"
+        case .damagedJournal(let name):
+            return "the process has overwritten the journal of '\(name)', whose switch was "
+                + "interrupted; restart the program"
         case .detourDiffers(let symbol, let address, let found):
             return "the detour of '\(symbol)' at \(address) was overwritten: found "
                 + "\(Hexadecimal.text(found)); whoever wrote there has to undo it first"
@@ -117,6 +136,9 @@ public enum SwitchoverError: Error, Sendable {
     case busy([Activity], waited: Duration)
     /// The threads could not all be stopped until the time was up.
     case cannotStop(String, waited: Duration)
+    /// A signal asked for an end before anything was switched; the caller is to
+    /// raise it again when it has said so.
+    case interrupted(signal: Int32)
     /// The process could not be looked at or stopped.
     case process(LiveProcessError)
     /// A write did not stand afterwards; what was written is undone.
@@ -128,6 +150,7 @@ public enum SwitchoverError: Error, Sendable {
         case .refused(let reasons): reasons.first?.code ?? "switch.refused"
         case .busy: "switch.busy"
         case .cannotStop: "switch.cannot-stop"
+        case .interrupted: "switch.interrupted"
         case .process(let error): error.code
         case .verification: "switch.verification-failed"
         }
@@ -143,7 +166,7 @@ extension SwitchoverError {
             return reasons.compactMap {
                 if case .neverReturns(let activity) = $0 { activity } else { nil }
             }
-        case .cannotStop, .process, .verification: return []
+        case .cannotStop, .process, .verification, .interrupted: return []
         }
     }
 
@@ -174,6 +197,8 @@ extension SwitchoverError: CustomStringConvertible {
                 + Self.list(activities) + "; " + Self.advice(activities)
         case .cannotStop(let reason, let waited):
             return "gave up after \(waited.components.seconds) s, nothing was changed: \(reason)"
+        case .interrupted(let signal):
+            return "interrupted by signal \(signal), nothing was changed"
         case .process(let error):
             return error.description
         case .verification(let symbol, let address, let found):

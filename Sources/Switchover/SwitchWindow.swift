@@ -2,44 +2,45 @@ import Addresses
 import Glibc
 import LiveProcess
 import Logging
+import PatchLinker
 import Quiescence
 
 /// The moment in which the target stands still: every thread is judged, the
 /// sites are compared once more, the new bytes are written and read back.
 struct SwitchWindow {
-    /// Bytes to write at a site, over what must stand there.
-    struct Edit {
-        let symbol: String
-        let site: RemoteAddress
-        let from: [UInt8]
-        let to: [UInt8]
-    }
-
     let process: TargetProcess
-    let edits: [Edit]
+    let sequence: WriteSequence
+    /// The word that decides, where the sequence needs one.
+    let decision: RemoteAddress?
+    /// Words that become 1 before anything leads to a payload.
+    let marksOfLife: [RemoteAddress]
     let guarded: GuardedCode
     /// false for a dry run: all but the writing.
     let writes: Bool
+    let options: SwitchOptions
 
     private enum Ending {
-        case written
+        case written(isTidy: Bool)
         case busy
-        case differs(Edit, found: [UInt8])
-        case failed(Edit, LiveProcessError)
+        case differs(symbol: String, RemoteAddress, expected: [UInt8], found: [UInt8])
+        case failed(RemoteAddress, LiveProcessError)
     }
 
     struct Passage {
         let stop: StopReport
-        let attempts: Int
+        var attempts: Int
+        /// false where the functions lead where they were to lead, but not all of
+        /// them directly: a write failed behind the point of no return.
+        let isTidy: Bool
     }
 
     /// Tries until it is done or the time is up. Between the tries nothing of the
     /// target is stopped or traced: a thread that waits for a lock which a stopped
     /// thread holds would never leave the function.
-    func pass(timeout: Duration) throws(SwitchoverError) -> Passage {
+    func pass() throws(SwitchoverError) -> Passage {
         let clock = ContinuousClock()
         let start = clock.now
-        let deadline = start + timeout
+        let deadline = start + options.timeout
         var pause = Duration.milliseconds(1)
         var attempts = 0
         var frames: CallChains?
@@ -50,8 +51,9 @@ struct SwitchWindow {
             let isLast = clock.now >= deadline
             var obstacle: SwitchoverError
             do throws(SwitchoverError) {
-                let stop = try attempt(frames: frames, stays: &stays, isLast: isLast)
-                return Passage(stop: stop, attempts: attempts)
+                var passage = try attempt(frames: frames, stays: &stays, isLast: isLast)
+                passage.attempts = attempts
+                return passage
             } catch .busy(let activities, _) {
                 // Words on stacks look like return addresses. Whether they are takes
                 // unwind tables: those of what is loaded now, and at least one more try.
@@ -71,7 +73,7 @@ struct SwitchWindow {
             }
             if isLast { throw obstacle }
             Logger(label: "hotpatch.switch").debug("not yet: \(obstacle)")
-            sleep(min(pause, deadline - clock.now))
+            try HeldSignals.pause(min(pause, deadline - clock.now))
             pause = min(pause * 2, .milliseconds(100))
         }
     }
@@ -80,46 +82,52 @@ struct SwitchWindow {
     private func prefault() throws(SwitchoverError) {
         let map = try process.looked { p throws(LiveProcessError) in try p.memoryMap() }
         // What was code when the plan was made may be data by now.
-        let sites = edits.filter { map.reasonAgainstWriting(at: $0.site) == nil }
-            .compactMap { AddressRange(start: $0.site, count: UInt64($0.to.count)) }
-        _ = try process.looked { p throws(LiveProcessError) in try p.prefault(text: sites) }
+        let places = sequence.pages.map(\.range).filter {
+            map.reasonAgainstWriting(at: $0.start) == nil
+        }
+        _ = try process.looked { p throws(LiveProcessError) in try p.prefault(text: places) }
     }
 
     /// - Parameter isLast: whether to look at every thread although one was found
     ///   busy, so that the refusal names them all.
     private func attempt(
         frames: CallChains?, stays: inout Stays, isLast: Bool
-    ) throws(SwitchoverError) -> StopReport {
+    ) throws(SwitchoverError) -> Passage {
         let map = try process.looked { p throws(LiveProcessError) in try p.memoryMap() }
         var judge = ThreadJudge(
             guarded, process: process, map: map, frames: frames, watched: stays.threads)
+        options.observe(.stopping)
         let outcome = try process.looked { p throws(LiveProcessError) in
             try p.withAllThreadsStopped(
                 judging: { thread in
                     judge.isQuiet(thread) || isLast ? .fine : .giveUp
                 },
-                { stopped in judge.isQuiet ? write(&stopped) : Ending.busy })
+                { stopped in
+                    let ending = judge.isQuiet ? write(&stopped) : Ending.busy
+                    options.observe(.releasing)
+                    return ending
+                })
         }
         switch outcome {
         case .givenUp, .done(.busy, _):
             let activities = judge.activities()
             stays.note(activities, left: judge.left, at: ContinuousClock().now)
             throw .busy(activities, waited: .zero)
-        case .done(.written, let report):
+        case .done(.written(let isTidy), let report):
             if !report.hadRealTimePriority {
                 Logger(label: "hotpatch.switch").notice(
                     "no real-time priority: the stall may be longer on a busy machine")
             }
-            return report
-        case .done(.differs(let edit, let found), _):
+            return Passage(stop: report, attempts: 1, isTidy: isTidy)
+        case .done(.differs(let symbol, let address, let expected, let found), _):
             throw .refused([
-                .bytesDiffer(
-                    symbol: edit.symbol, address: edit.site, expected: edit.from, found: found)
+                .bytesDiffer(symbol: symbol, address: address, expected: expected, found: found)
             ])
-        case .done(.failed(let edit, let error), _):
+        case .done(.failed(let address, let error), _):
             if case .writeNotSeen = error {
-                let found = (try? process.read(edit.site, count: edit.to.count)) ?? []
-                throw .verification(symbol: edit.symbol, address: edit.site, found: found)
+                let found = (try? process.read(address, count: 5)) ?? []
+                let symbol = sequence.symbol(at: address) ?? "?"
+                throw .verification(symbol: symbol, address: address, found: found)
             }
             throw .process(error)
         }
@@ -127,41 +135,149 @@ struct SwitchWindow {
 
     /// All sites or none.
     private func write(_ stopped: inout StoppedProcess) -> Ending {
+        options.observe(.comparing)
+        var memory: [[UInt8]] = []
+        memory.reserveCapacity(sequence.pages.count)
         // Somebody else may have written since the plan was made.
-        for edit in edits {
+        for page in sequence.pages {
             do throws(LiveProcessError) {
-                let found = try process.read(edit.site, count: edit.from.count)
-                if found != edit.from { return .differs(edit, found: found) }
+                let found = try process.read(page.range.start, count: Int(page.range.count))
+                if let (symbol, address, expected, found) = page.difference(in: found) {
+                    return .differs(symbol: symbol, address, expected: expected, found: found)
+                }
+                memory.append(found)
             } catch {
-                return .failed(edit, error)
+                return .failed(page.range.start, error)
             }
         }
-        guard writes else { return .written }
-        for (index, edit) in edits.enumerated() {
-            do throws(LiveProcessError) {
-                try stopped.write(edit.to, at: edit.site)
-            } catch {
-                for done in edits[...index].reversed() { undo(done, &stopped) }
-                return .failed(edit, error)
+        guard writes else { return .written(isTidy: true) }
+        var isDecided = false
+        do throws(WriteFailure) {
+            for mark in marksOfLife { try write(Self.one, at: mark, &stopped) }
+            for step in sequence.steps {
+                try perform(step, &memory, &stopped)
+                isDecided = isDecided || step.isDecisive
             }
-        }
-        return .written
-    }
-
-    private func undo(_ edit: Edit, _ stopped: inout StoppedProcess) {
-        do throws(LiveProcessError) {
-            try stopped.write(edit.from, at: edit.site)
+            return .written(isTidy: true)
         } catch {
-            // The write that failed first is what the caller hears of; this one
-            // failed in the same way, and `status` shows what stands.
-            Logger(label: "hotpatch.switch").error("cannot put back '\(edit.symbol)': \(error)")
+            // Once it is decided the program runs as after the switch, whatever of
+            // it goes by way of stubs.
+            if isDecided {
+                Logger(label: "hotpatch.switch").error(
+                    "switched, but not all of it: \(error.cause)")
+                return .written(isTidy: false)
+            }
+            undo(&stopped)
+            return .failed(error.address, error.cause)
         }
     }
 
-    private func sleep(_ duration: Duration) {
-        guard duration > .zero else { return }
-        let (seconds, attoseconds) = duration.components
-        var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
-        _ = unsafe nanosleep(&time, nil)
+    private struct WriteFailure: Error {
+        let address: RemoteAddress
+        let cause: LiveProcessError
+    }
+
+    private static let one: [UInt8] = [1, 0, 0, 0, 0, 0, 0, 0]
+
+    private func perform(
+        _ step: WriteSequence.Step, _ memory: inout [[UInt8]], _ stopped: inout StoppedProcess
+    ) throws(WriteFailure) {
+        switch step {
+        case .decide:
+            options.observe(.deciding)
+            if let decision { try write(Self.one, at: decision, &stopped) }
+        case .write(let phase, let writes):
+            options.observe(phase.switchPhase)
+            for write in writes {
+                for edit in write.edits {
+                    memory[write.page].replaceSubrange(
+                        edit.offset..<edit.offset + edit.bytes.count, with: edit.bytes)
+                }
+                let range = write.extent
+                try self.write(
+                    Array(memory[write.page][range]),
+                    at: sequence.pages[write.page].range.start.advanced(
+                        by: UInt64(range.lowerBound)) ?? sequence.pages[write.page].range.start,
+                    &stopped)
+            }
+        }
+    }
+
+    private func write(
+        _ bytes: [UInt8], at address: RemoteAddress, _ stopped: inout StoppedProcess
+    ) throws(WriteFailure) {
+        do throws(LiveProcessError) {
+            try stopped.write(bytes, at: address)
+        } catch {
+            throw WriteFailure(address: address, cause: error)
+        }
+    }
+
+    /// Puts all places back as they were found; islands last, when nothing leads
+    /// there any more. All that was written leads to what was before, by way of
+    /// stubs or not, so a death in between does no harm.
+    private func undo(_ stopped: inout StoppedProcess) {
+        for islands in [false, true] {
+            for place in sequence.places where place.isIsland == islands {
+                do throws(WriteFailure) {
+                    try write(place.bytes, at: place.address, &stopped)
+                } catch {
+                    // The write that failed first is what the caller hears of; this
+                    // one failed in the same way, and `status` shows what stands.
+                    Logger(label: "hotpatch.switch").error(
+                        "cannot put back '\(place.symbol)': \(error.cause)")
+                }
+            }
+        }
+    }
+}
+
+extension WriteSequence.Step {
+    /// Whether the program runs as after the switch once it is done.
+    fileprivate var isDecisive: Bool {
+        switch self {
+        case .decide, .write(.jumps, _): true
+        case .write: false
+        }
+    }
+}
+
+extension WriteSequence.Phase {
+    fileprivate var switchPhase: SwitchPhase {
+        switch self {
+        case .islands: .writingIslands
+        case .stubs: .writingStubs
+        case .jumps: .writingJumps
+        case .padding: .writingPadding
+        }
+    }
+}
+
+extension WriteSequence.PageWrite {
+    /// From the first to the last byte that changes.
+    fileprivate var extent: Range<Int> {
+        let start = edits.map(\.offset).min() ?? 0
+        let end = edits.map { $0.offset + $0.bytes.count }.max() ?? start
+        return start..<end
+    }
+}
+
+extension WriteSequence {
+    fileprivate func symbol(at address: RemoteAddress) -> String? {
+        places.first { $0.address == address }?.symbol
+    }
+}
+
+extension WriteSequence.Page {
+    /// The first place where `found`, what the page has, is not as expected.
+    fileprivate func difference(
+        in found: [UInt8]
+    ) -> (symbol: String, address: RemoteAddress, expected: [UInt8], found: [UInt8])? {
+        for place in places {
+            let offset = Int(place.address.distance(from: range.start) ?? 0)
+            let bytes = Array(found[offset..<offset + place.bytes.count])
+            if bytes != place.bytes { return (place.symbol, place.address, place.bytes, bytes) }
+        }
+        return nil
     }
 }

@@ -8,12 +8,19 @@ struct Apply: ParsableCommand, Verbose {
             The process runs on while the patch is mapped and linked; its threads stand still only \
             while it is proved that none of them is in the code that is replaced, and the jumps are \
             written. A patch that is applied already is left as it is.
+
+            A patch may stand on another one that replaces the same functions; 'status' tells which is \
+            on top. A patch that was built with --cumulative takes the place of all others.
             """)
 
     @OptionGroup var arguments: ApplyArguments
     var diagnostics: DiagnosticOptions { arguments.diagnostics }
 
-    func run() throws { try arguments.run("apply", Switchover.apply(_:to:options:)) }
+    func run() throws {
+        try arguments.run("apply") { files, process, options throws(SwitchoverError) in
+            try Switchover.apply(files, to: process, options: options)
+        }
+    }
 }
 
 struct Check: ParsableCommand, Verbose {
@@ -27,12 +34,16 @@ struct Check: ParsableCommand, Verbose {
     @OptionGroup var arguments: ApplyArguments
     var diagnostics: DiagnosticOptions { arguments.diagnostics }
 
-    func run() throws { try arguments.run("check", Switchover.check(_:in:options:)) }
+    func run() throws {
+        try arguments.run("check") { files, process, options throws(SwitchoverError) in
+            try Switchover.check(files, in: process, options: options)
+        }
+    }
 }
 
-/// Which patch goes into which processes, and how.
+/// Which patches go into which processes, and how.
 struct ApplyArguments: ParsableArguments {
-    @OptionGroup var patch: PatchArgument
+    @OptionGroup var patches: PatchArguments
     @OptionGroup var targets: TargetSelection
     @OptionGroup var switching: SwitchArguments
     @OptionGroup var output: OutputOptions
@@ -43,11 +54,12 @@ struct ApplyArguments: ParsableArguments {
     /// Does `action` to every process that is meant, and reports what came of it.
     func run(
         _ command: String,
-        _ action: (PatchFile, TargetProcess, SwitchOptions) throws(SwitchoverError) -> SwitchReport
+        _ action: ([PatchFile], TargetProcess, SwitchOptions) throws(SwitchoverError)
+            -> [SwitchReport]
     ) throws {
-        let file = try patch.read()
-        let results = try targets.each(of: file) { process throws(SwitchoverError) in
-            try action(file, process, switching.options)
+        let files = try patches.read()
+        let results = try targets.each(of: files) { process throws(SwitchoverError) in
+            try action(files, process, switching.options)
         }
         try results.report(command: command, format: output.format)
     }

@@ -62,6 +62,13 @@ struct Build: ParsableCommand {
             valueName: "NAME=FILE.c|0xADDRESS"))
     var pick: [PickArgument] = []
 
+    @Flag(
+        help: """
+            The patch takes the place of every other patch of its base: applying it takes them out \
+            in the same switch.
+            """)
+    var cumulative = false
+
     @Flag(help: "Accept that clones and inlined copies of a replaced function keep the old code.")
     var acceptCopies = false
 
@@ -114,6 +121,7 @@ struct Build: ParsableCommand {
         request.description = description
         request.references = reference
         request.picks = Dictionary(pick.map { ($0.name, $0.pick) }, uniquingKeysWith: { $1 })
+        request.isCumulative = cumulative
         request.acceptCopies = acceptCopies
         request.newData = Set(newData)
         request.libraryPaths = libraryPath.map { FilePath($0) }

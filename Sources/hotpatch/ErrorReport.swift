@@ -17,6 +17,7 @@ extension Failure {
         case let error as SwitchoverError:
             self.init(error.exitStatus, error.code, error)
             activities = error.activities
+            if case .interrupted(let signal) = error { self.signal = signal }
         default: return nil
         }
     }
@@ -53,7 +54,7 @@ extension SwitchoverError {
         case .refused: .refused
         case .busy, .cannotStop: .timedOut
         case .process(let error): error.exitStatus
-        case .verification: .failed
+        case .verification, .interrupted: .failed
         }
     }
 }

@@ -11,6 +11,8 @@ struct Failure: Error {
     let message: String
     /// The threads that are in the way, where that is why.
     var activities: [Activity] = []
+    /// The signal that ended the work, by which the tool is to end as well.
+    var signal: Int32?
 
     /// Standard error only, so that output can be piped.
     func report() {

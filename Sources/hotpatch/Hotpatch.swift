@@ -1,4 +1,5 @@
 import ArgumentParser
+import HotpatchKit
 import Logging
 
 /// The command line: arguments in, text or JSON out, exit codes. Whatever
@@ -21,7 +22,7 @@ struct Hotpatch: ParsableCommand {
         version: version,
         subcommands: [
             ListSymbols.self, Inspect.self, Build.self, Show.self, Apply.self, Check.self,
-            Revert.self, Status.self,
+            Revert.self, Status.self, Recover.self,
         ])
 
     static let version = "0.1.0"
@@ -36,6 +37,7 @@ struct Hotpatch: ParsableCommand {
             try command.run()
         } catch let failure as Failure {
             failure.report()
+            if let signal = failure.signal { HeldSignals.endProcess(by: signal) }
             exit(with: failure.status)
         } catch let code as ExitCode {
             exit(withError: code)

@@ -15,6 +15,23 @@ struct PatchArgument: ParsableArguments {
     }
 }
 
+/// One or more patch files, switched as one.
+struct PatchArguments: ParsableArguments {
+    @Argument(
+        help: ArgumentHelp(
+            "The patch file. Several are switched in together: all of them or none.",
+            valueName: "FIX.hpatch"),
+        completion: .file(extensions: ["hpatch"]))
+    var patches: [String]
+
+    /// Reads and verifies them.
+    func read() throws(PatchFileError) -> [PatchFile] {
+        try patches.map { path throws(PatchFileError) in
+            try PatchFile.read(path: FilePath(path))
+        }
+    }
+}
+
 /// How long and how far a switch may go.
 struct SwitchArguments: ParsableArguments {
     @Option(

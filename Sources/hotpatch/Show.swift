@@ -45,6 +45,7 @@ extension PatchFile {
             ("version", manifest.version),
             ("description", manifest.description),
             ("references", manifest.references.joined(separator: " ")),
+            ("cumulative", manifest.isCumulative ? "yes: it replaces every other patch" : "no"),
             ("base", base.fileName),
             ("base-kind", base.kind.title),
             ("base-identity", "\(base.identity)"),

@@ -99,18 +99,30 @@ extension TargetSelection {
 
     /// Does `action` to each of the processes, one after the other.
     ///
-    /// - Parameter file: the patch, whose base `--all` looks for.
+    /// - Parameter files: the patches, whose bases `--all` looks for.
     func each(
-        of file: PatchFile, _ action: (TargetProcess) throws(SwitchoverError) -> SwitchReport
+        of files: [PatchFile],
+        _ action: (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
     ) throws(Failure) -> [TargetResult] {
         try each(
-            all: { () throws(Errno) in try ProcessSearch.mapping(file.manifest.base) },
-            none: "no process has the patch's base mapped"
-        ) { process throws(SwitchoverError) in [try action(process)] }
+            all: { () throws(Errno) in try ProcessSearch.mapping(files.map(\.manifest.base)) },
+            none: files.count == 1
+                ? "no process has the patch's base mapped"
+                : "no process has the bases of all these patches mapped", action)
     }
 
     /// Does `action`, which may consist of several switches, to each of the processes.
     func each(
+        all everyProcess: () throws(Errno) -> ProcessSearch, none: String,
+        _ action: (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
+    ) throws(Failure) -> [TargetResult] {
+        // Until all is said, so that what was done is told in any case.
+        try HeldSignals.during { () throws(Failure) in
+            try results(all: everyProcess, none: none, action)
+        }
+    }
+
+    private func results(
         all everyProcess: () throws(Errno) -> ProcessSearch, none: String,
         _ action: (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
     ) throws(Failure) -> [TargetResult] {
@@ -129,6 +141,7 @@ extension TargetSelection {
                         status: .failed, code: "internal", message: "\(error)")
                 let name = (try? found.get().name) ?? ""
                 results.append(TargetResult(id: id, name: name, outcome: .failure(failure)))
+                if failure.signal != nil { return results }
             }
         }
         return results

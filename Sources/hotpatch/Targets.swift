@@ -26,6 +26,11 @@ struct TargetResult {
         case .failure(let failure): failure.status
         }
     }
+
+    /// The signal that ended the work on it.
+    var signal: Int32? {
+        if case .failure(let failure) = outcome { failure.signal } else { nil }
+    }
 }
 
 extension [TargetResult] {
@@ -49,6 +54,7 @@ extension [TargetResult] {
             for result in self { StandardError.write("hotpatch: \(result.sentence)\n") }
             throw error
         }
+        if let signal = compactMap(\.signal).first { HeldSignals.endProcess(by: signal) }
         if status != .done { Hotpatch.exit(with: status) }
     }
 

@@ -15,7 +15,17 @@ import Testing
             .init(
                 symbol: "parse", site: RemoteAddress(rawValue: 0x5555_5555_5000),
                 original: [0x55, 0x48, 0x89, 0xe5, 0x53],
-                entry: RemoteAddress(rawValue: 0x5555_5554_1000), replaced: [])
+                entry: RemoteAddress(rawValue: 0x5555_5554_1000),
+                stub: RemoteAddress(rawValue: 0x5555_5554_1400),
+                moved: RemoteAddress(rawValue: 0x5555_5554_1420), replaced: []),
+            .init(
+                symbol: "tiny", site: RemoteAddress(rawValue: 0x5555_5555_5040),
+                original: [0x31, 0xc0],
+                island: .init(
+                    address: RemoteAddress(rawValue: 0x5555_5555_5046),
+                    padding: [0x66, 0x90, 0x66, 0x90, 0x90]),
+                entry: RemoteAddress(rawValue: 0x5555_5554_1100),
+                stub: RemoteAddress(rawValue: 0x5555_5554_1440), moved: nil, replaced: []),
         ])
 
     @Test func whatIsWrittenIsReadBack() throws {
@@ -35,9 +45,41 @@ import Testing
         #expect(PayloadHeader.encode(elsewhere).count == PayloadHeader.encode(record).count)
     }
 
-    @Test func theJumpLeadsToTheEntry() {
+    @Test func theJumpLeadsToTheEntry() throws {
+        let detour = record.detours[0]
+        let bytes = try #require(detour.bytes(leadingTo: .code(detour.entry)))
         // e9 to 0x555555541000 from behind 0x555555555005
-        #expect(record.detours[0].jump == [0xe9, 0xfb, 0xbf, 0xfe, 0xff])
+        #expect(bytes.site == [0xe9, 0xfb, 0xbf, 0xfe, 0xff])
+        #expect(bytes.island == nil)
+        #expect(detour.destination(site: bytes.site, island: nil) == .code(detour.entry))
+        #expect(detour.destination(site: detour.original, island: nil) == .original)
+        #expect(detour.destination(site: [0x90, 0x90, 0x90, 0x90, 0x90], island: nil) == nil)
+    }
+
+    @Test func aShortJumpLeadsByWayOfItsIsland() throws {
+        let detour = record.detours[1]
+        let bytes = try #require(detour.bytes(leadingTo: .code(detour.entry)))
+        // eb from behind 0x555555555042 to 0x555555555046
+        #expect(bytes.site == [0xeb, 0x04])
+        #expect(bytes.island?.first == 0xe9)
+        #expect(detour.destination(site: bytes.site, island: bytes.island) == .code(detour.entry))
+        #expect(detour.destination(site: [0xeb, 0x05], island: bytes.island) == nil)
+    }
+
+    @Test func theStateIsReadBack() throws {
+        var state = PayloadState(detourCount: 2)
+        state.appliedAt = 7
+        state.isLive = true
+        state.isSwitching = true
+        state.decision = RemoteAddress(rawValue: 0x1028)
+        state.isDecided = true
+        state.entries[1].before = 1
+        state.entries[1].after = 2
+        state.entries[1].beneath = 3
+        #expect(state.bytes.count == Int(PayloadState.size(detourCount: 2)))
+        #expect(PayloadState(parsing: state.bytes, detourCount: 2) == state)
+        #expect(PayloadState(parsing: Array(state.bytes.dropLast()), detourCount: 2) == nil)
+        #expect(PayloadState(parsing: state.bytes, detourCount: 3) == nil)
     }
 
     /// The target owns the memory that the record is read from.
@@ -62,7 +104,8 @@ import Testing
                 let record = try PayloadRecord(parsing: Array(text))
                 _ = record.extent.range
                 _ = record.extent.writableRange
-                _ = record.detours.map(\.jump)
+                _ = record.detours.map(\.isReachable)
+                _ = record.detours.map { $0.bytes(leadingTo: .code($0.entry))?.island }
             } catch {
                 #expect(!error.description.isEmpty, "round \(round), seed \(seed)")
             }

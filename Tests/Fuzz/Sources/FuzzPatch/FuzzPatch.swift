@@ -10,7 +10,7 @@ import HotpatchKit
             guard let range = AddressRange(start: base, count: 1 << 20) else { return }
             let target = PatchedObject(
                 path: "/input", bias: LoadBias(rawValue: base.rawValue), range: range,
-                siteBytes: [:])
+                entryCode: [:], padding: [:])
             for resolution: SymbolResolution in [
                 .near(base), .far(RemoteAddress(rawValue: 0x7fff_0000_0000), isFunction: true),
                 .far(RemoteAddress(rawValue: 0x7fff_0000_0000), isFunction: false),

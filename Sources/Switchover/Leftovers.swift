@@ -1,0 +1,64 @@
+import Addresses
+import LiveProcess
+import Logging
+import PatchLinker
+
+/// What interrupted runs have left in a process and no program or patch needs:
+/// mappings that nothing ever led to, open files in memory, stubs.
+struct Leftovers {
+    private(set) var mappings: [AddressRange<RemoteAddress>] = []
+    private(set) var files: [RemoteMemoryFile] = []
+    private(set) var hasStubs = false
+
+    var isEmpty: Bool { mappings.isEmpty && files.isEmpty && !hasStubs }
+
+    init(in process: TargetProcess) throws(LiveProcessError) {
+        let map = try process.memoryMap()
+        let stack = try PatchStack(of: process, in: map)
+        for region in map.regions where region.mayStartPayload {
+            guard let record = try process.payloadRecord(at: region.range.start),
+                record.extent.start == region.range.start, let range = record.extent.range
+            else { continue }
+            let isInUse = stack.payloads.indices.contains { number in
+                stack.payloads[number].record.extent.start == record.extent.start
+                    && stack.isInUse(number)
+            }
+            if isInUse { continue }
+            let isMapped = record.isMapped(at: region.range.start, in: map)
+            let state = isMapped ? try process.payloadState(of: record) : nil
+            // Something may have led here once, and pointers to it may be anywhere.
+            if let state, state.isLive { continue }
+            mappings += map.regions.filter { other in
+                range.contains(other.range) && other.path == region.path
+            }.map(\.range)
+        }
+        files = try process.memoryFiles(namedWithPrefix: PayloadHeader.mappingName(patch: ""))
+        hasStubs = try process.hasAbandonedStubs()
+    }
+
+    /// Takes all of it out. Threads may still be in a stub; then it stays.
+    func remove(
+        from process: TargetProcess, _ options: SwitchOptions, noting report: inout RecoveryReport
+    ) throws(LiveProcessError) {
+        if hasStubs {
+            let (cleared, kept) = try process.clearAbandonedStubs()
+            report.stubsCleared = cleared
+            report.stubsKept = kept
+        }
+        guard !mappings.isEmpty || !files.isEmpty else { return }
+        do throws(LiveProcessError) {
+            try process.withRemoteCalls(seccomp: options.seccomp) {
+                calls throws(LiveProcessError) in
+                for file in files { try calls.close(file) }
+                for mapping in mappings { try calls.unmap(mapping) }
+            }
+            report.filesClosed = files.count
+            report.payloadsRemoved = mappings.isEmpty ? 0 : 1
+        } catch .seccomp(let id, let thread) {
+            // It does no harm where it is.
+            let reason = LiveProcessError.seccomp(id, thread: thread)
+            Logger(label: "hotpatch.recover").notice(
+                "what an interrupted run left stays: \(reason)")
+        }
+    }
+}

@@ -1,0 +1,128 @@
+import Addresses
+import LiveProcess
+import PatchLinker
+
+/// The payloads of a process and which of them each replaced function leads
+/// through: patches may stand on patches.
+struct PatchStack {
+    typealias Destination = PayloadRecord.Detour.Destination
+
+    let payloads: [PresentPayload]
+    /// By the address of the site.
+    private(set) var sites: [RemoteAddress: Site] = [:]
+
+    /// A detour of a payload, by their numbers.
+    struct Layer: Hashable {
+        let payload: Int
+        let detour: Int
+    }
+
+    /// What a function's entry leads to.
+    struct Site {
+        /// nil: neither the original nor a jump of ours stands there.
+        let destination: Destination?
+        /// The patches that the function is replaced by, the topmost first.
+        let layers: [Layer]
+        /// It leads there by way of a stub: a switch has been interrupted.
+        let isByWayOfStub: Bool
+    }
+
+    /// Every detour for a site, whether or not it is in use.
+    private var detours: [RemoteAddress: [Layer]] = [:]
+
+    init(of process: TargetProcess, in map: MemoryMap) throws(LiveProcessError) {
+        payloads = try process.payloads(in: map)
+        for (number, payload) in payloads.enumerated() {
+            for (index, detour) in payload.record.detours.enumerated() {
+                detours[detour.site, default: []].append(Layer(payload: number, detour: index))
+            }
+        }
+        for (address, layers) in detours {
+            guard let first = layers.first else { continue }
+            sites[address] = site(
+                at: address, leadingTo: try self[first].destination(in: process))
+        }
+    }
+
+    subscript(layer: Layer) -> PayloadRecord.Detour {
+        payloads[layer.payload].record.detours[layer.detour]
+    }
+
+    private func site(at address: RemoteAddress, leadingTo found: Destination?) -> Site {
+        var layers: [Layer] = []
+        var next = found
+        var isByWayOfStub = false
+        if case .code(let target)? = found,
+            let layer = layer(at: address, where: { $0.stub == target })
+        {
+            isByWayOfStub = true
+            next = decided(layer)
+        }
+        let destination = next
+        while case .code(let target)? = next {
+            guard let layer = layer(at: address, where: { $0.entry == target }),
+                !layers.contains(layer)
+            else { return Site(destination: nil, layers: [], isByWayOfStub: isByWayOfStub) }
+            layers.append(layer)
+            let state = payloads[layer.payload].state
+            next = self[layer].destination(of: state.entries[layer.detour].beneath)
+        }
+        return Site(destination: destination, layers: layers, isByWayOfStub: isByWayOfStub)
+    }
+
+    private func layer(
+        at site: RemoteAddress, where suits: (PayloadRecord.Detour) -> Bool
+    ) -> Layer? {
+        detours[site]?.first { suits(self[$0]) }
+    }
+
+    /// Where a stub leads at present.
+    private func decided(_ layer: Layer) -> Destination? {
+        let state = payloads[layer.payload].state
+        guard let leader = leader(of: payloads[layer.payload]) else { return nil }
+        let entry = state.entries[layer.detour]
+        return self[layer].destination(of: leader.state.isDecided ? entry.after : entry.before)
+    }
+
+    /// The payload whose word decides the switch that `payload` takes part in; nil
+    /// where its journal names none, which nothing of ours writes.
+    func leader(of payload: PresentPayload) -> PresentPayload? {
+        payloads.first { $0.record.decisionWord == payload.state.decision }
+    }
+
+    /// The patch in every function of which it is on top or beneath others.
+    func isComplete(_ payload: Int) -> Bool { layerCount(payload) == detourCount(payload) }
+
+    func layerCount(_ payload: Int) -> Int {
+        payloads[payload].record.detours.indices.count { index in
+            let layer = Layer(payload: payload, detour: index)
+            return sites[self[layer].site]?.layers.contains(layer) ?? false
+        }
+    }
+
+    func detourCount(_ payload: Int) -> Int { payloads[payload].record.detours.count }
+
+    /// Whether anything leads into the payload, or a journal says that it is
+    /// being switched.
+    func isInUse(_ payload: Int) -> Bool {
+        layerCount(payload) > 0 || payloads[payload].state.isSwitching
+            || payloads[payload].record.detours.contains { sites[$0.site]?.isByWayOfStub ?? false }
+    }
+}
+
+extension PayloadRecord.Detour {
+    /// What a word of the journal means; nil for a function that takes no part.
+    func destination(of word: UInt64) -> Destination? {
+        if word == 0 { return nil }
+        if word == site.rawValue || word == moved?.rawValue { return .original }
+        return .code(RemoteAddress(rawValue: word))
+    }
+
+    /// The word that means `destination`: what a stub jumps to.
+    func word(for destination: Destination) -> UInt64 {
+        switch destination {
+        case .original: moved?.rawValue ?? site.rawValue
+        case .code(let address): address.rawValue
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import Addresses
+import LiveProcess
+import PatchLinker
+
+/// Functions that are led elsewhere at one moment, all or none, and the payloads
+/// whose stubs and journals see to that.
+struct PatchSwitch {
+    typealias Destination = PayloadRecord.Detour.Destination
+
+    /// One function.
+    struct Change {
+        /// The number of the participant by whose detour it is switched.
+        let host: Int
+        /// The detour's number in the participant's record.
+        let index: Int
+        let detour: PayloadRecord.Detour
+        let before: Destination
+        let after: Destination
+    }
+
+    /// A payload with a part in the switch, as its state was before.
+    struct Participant {
+        let record: PayloadRecord
+        let state: PayloadState
+    }
+
+    /// The first leads: its word decides.
+    private(set) var participants: [Participant] = []
+    private(set) var changes: [Change] = []
+
+    /// Adds a function, switched by a detour of `record`.
+    mutating func add(
+        _ index: Int, of record: PayloadRecord, _ state: PayloadState, from before: Destination,
+        to after: Destination
+    ) {
+        var host = participants.firstIndex { $0.record.extent.start == record.extent.start }
+        if host == nil {
+            host = participants.count
+            participants.append(Participant(record: record, state: state))
+        }
+        changes.append(
+            Change(
+                host: host ?? 0, index: index, detour: record.detours[index], before: before,
+                after: after))
+    }
+
+    /// A function that must be switched by way of its stub and cannot be, since
+    /// its first instructions cannot run elsewhere; nil where none is.
+    var obstacle: Change? {
+        if WriteSequence.isOneWrite(changes) { return nil }
+        return changes.first {
+            ($0.before == .original || $0.after == .original) && $0.detour.moved == nil
+        }
+    }
+}
+
+// MARK: The journal
+
+extension PatchSwitch {
+    /// Notes in the payloads what is going to be written and what stands there,
+    /// before anything of the target is stopped.
+    ///
+    /// The leader comes first, with its word undecided: from then on whatever an
+    /// interruption leaves is known to be as before.
+    func arm(in process: TargetProcess) throws(LiveProcessError) {
+        guard let decision = participants.first?.record.decisionWord else { return }
+        for (number, participant) in participants.enumerated() {
+            guard let place = participant.record.statePlace else { continue }
+            try process.write(
+                armedState(of: number, decision: decision).bytes, at: place)
+        }
+    }
+
+    private func armedState(of number: Int, decision: RemoteAddress) -> PayloadState {
+        var state = participants[number].state
+        state.isSwitching = true
+        state.isDecided = false
+        state.decision = decision
+        for index in state.entries.indices {
+            state.entries[index].before = 0
+            state.entries[index].after = 0
+        }
+        for change in changes where change.host == number {
+            let before = change.detour.word(for: change.before)
+            state.entries[change.index].before = before
+            state.entries[change.index].after = change.detour.word(for: change.after)
+            if change.after == .code(change.detour.entry) {
+                state.entries[change.index].beneath = before
+            }
+        }
+        return state
+    }
+
+    /// The switch is over, done or not, and no stub is in use. The leader comes
+    /// last: without it nobody could tell how the others' switch was decided.
+    ///
+    /// - Parameter isDone: whether the functions lead where they were to lead.
+    func disarm(
+        in process: TargetProcess, isDone: Bool, at seconds: UInt64
+    ) throws(LiveProcessError) {
+        for (number, participant) in participants.enumerated().reversed() {
+            guard let place = participant.record.statePlace,
+                var state = try process.payloadState(of: participant.record)
+            else { continue }
+            state.isSwitching = false
+            if isDone, switchesIn(number) { state.appliedAt = seconds }
+            try process.write(state.bytes, at: place)
+        }
+    }
+
+    /// Whether a function comes to lead to the participant itself.
+    private func switchesIn(_ number: Int) -> Bool {
+        changes.contains { $0.host == number && $0.after == .code($0.detour.entry) }
+    }
+
+    /// Where to note that code of a payload is led to from now on.
+    var marksOfLife: [RemoteAddress] {
+        participants.compactMap { participant in
+            participant.state.isLive
+                ? nil : participant.record.statePlace?.advanced(by: PayloadState.Offset.isLive)
+        }
+    }
+}

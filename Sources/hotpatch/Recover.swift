@@ -1,0 +1,134 @@
+import ArgumentParser
+import HotpatchKit
+import JSONText
+import SystemPackage
+
+struct Recover: ParsableCommand, Verbose {
+    static let configuration = CommandConfiguration(
+        abstract: "Put right what an interrupted run left behind.",
+        discussion: """
+            A run that is killed does no harm: the program goes on as before the switch, or as after \
+            it. This carries such a switch to its end or takes it back, and takes out what was mapped, \
+            opened or written for it. 'apply' and 'revert' begin with the same.
+            """)
+
+    @OptionGroup var targets: TargetSelection
+    @OptionGroup var switching: SwitchArguments
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var diagnostics: DiagnosticOptions
+
+    func validate() throws { try targets.requireChoice() }
+
+    func run() throws {
+        let found = try targets.find(
+            all: { () throws(Errno) in try Switchover.interruptedProcesses() },
+            none: "no process has anything of an interrupted run")
+        var rows: [Row] = []
+        for (id, process) in found {
+            do {
+                let process = try process.get()
+                let report = try Switchover.recover(process, options: switching.options)
+                rows.append(Row(id: id, name: process.name, outcome: .success(report)))
+            } catch {
+                guard let failure = Failure(of: error) else { throw error }
+                let name = (try? process.get().name) ?? ""
+                rows.append(Row(id: id, name: name, outcome: .failure(failure)))
+            }
+        }
+        try print(rows)
+        let failures = rows.compactMap(\.failure)
+        if let signal = failures.compactMap(\.signal).first { HeldSignals.endProcess(by: signal) }
+        if let first = failures.first {
+            Hotpatch.exit(with: failures.count == rows.count ? first.status : .partlyDone)
+        }
+    }
+
+    private func print(_ rows: [Row]) throws(Failure) {
+        switch output.format {
+        case .json:
+            try StandardOutput.write(
+                json: [JSONMember("targets", .array(rows.map(\.json)))], command: "recover")
+        case .tsv:
+            var table = Table([
+                .init(title: "pid", alignment: .right), .init(title: "program"),
+                .init(title: "result"), .init(title: "detail"),
+            ])
+            for row in rows {
+                table.add(["\(row.id)", row.name, row.failure?.code ?? "done", row.sentence])
+            }
+            try StandardOutput.write(table.text(format: .tsv, width: nil))
+        case .table:
+            for row in rows {
+                let line = "\(row.id) (\(row.name.printableLine)): \(row.sentence)\n"
+                if row.failure == nil {
+                    try StandardOutput.write(line)
+                } else {
+                    StandardError.write("hotpatch: " + line)
+                }
+            }
+        }
+    }
+}
+
+/// What came of one process.
+private struct Row {
+    let id: ProcessID
+    let name: String
+    let outcome: Result<RecoveryReport, Failure>
+
+    var failure: Failure? {
+        if case .failure(let failure) = outcome { failure } else { nil }
+    }
+
+    var sentence: String {
+        switch outcome {
+        case .success(let report): report.sentence
+        case .failure(let failure): "\(failure.message.printable) [\(failure.code)]"
+        }
+    }
+
+    var json: JSONValue {
+        let head = [
+            JSONMember("pid", .integer(Int64(id.rawValue))), JSONMember("program", .string(name)),
+        ]
+        switch outcome {
+        case .success(let report): return .object(head + report.members)
+        case .failure(let failure):
+            return .object(
+                head + [
+                    JSONMember("code", .string(failure.code)),
+                    JSONMember("message", .string(failure.message)),
+                ])
+        }
+    }
+}
+
+extension RecoveryReport {
+    fileprivate var sentence: String {
+        var parts: [String] = []
+        if !completed.isEmpty { parts.append("finished applying or reverting \(list(completed))") }
+        if !undone.isEmpty { parts.append("took back an interrupted switch of \(list(undone))") }
+        if payloadsRemoved > 0 { parts.append("unmapped what nothing had led to") }
+        if filesClosed > 0 { parts.append("closed \(filesClosed) file(s) in memory") }
+        if stubsCleared > 0 { parts.append("cleared \(stubsCleared) call stub(s)") }
+        if stubsKept > 0 {
+            parts.append("left \(stubsKept) call stub(s), which a thread may still be in")
+        }
+        return parts.isEmpty ? "nothing to put right" : parts.joined(separator: "; ")
+    }
+
+    fileprivate var members: [JSONMember] {
+        [
+            JSONMember("completed", .array(completed.map { .string($0) })),
+            JSONMember("undone", .array(undone.map { .string($0) })),
+            JSONMember("mappingsRemoved", .integer(Int64(payloadsRemoved))),
+            JSONMember("filesClosed", .integer(Int64(filesClosed))),
+            JSONMember("stubsCleared", .integer(Int64(stubsCleared))),
+            JSONMember("stubsKept", .integer(Int64(stubsKept))),
+        ]
+    }
+
+    private func list(_ names: [String]) -> String {
+        names.map { "'\($0)'" }.joined(separator: ", ")
+    }
+}
