@@ -108,7 +108,12 @@ let package = Package(
             swiftSettings: strict),
 
         tests("AddressesTests", ["Addresses"]),
-        tests("QuiescenceTests", ["Addresses", "LiveProcess", "Quiescence"]),
+        tests(
+            "QuiescenceTests",
+            [
+                "Addresses", "CUnwind", "ELFImage", "LiveProcess", "Quiescence", "TestSupport",
+                system,
+            ]),
         tests(
             "AuthoringTests",
             [

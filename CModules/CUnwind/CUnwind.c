@@ -1,8 +1,10 @@
+#define _GNU_SOURCE
 #include "CUnwind.h"
 
 #include <elfutils/libdwfl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /// rsp by its DWARF number (psABI, figure 3.36).
@@ -54,6 +56,25 @@ bool cunwind_add(cunwind_space *space, const char *name, int descriptor, uint64_
     if (dwfl_report_elf(space->dwfl, name, name, own, bias, true) != NULL) return true;
     close(own);
     return false;
+}
+
+static bool write_all(int file, const uint8_t *bytes, size_t size) {
+    while (size > 0) {
+        ssize_t written = write(file, bytes, size);
+        if (written <= 0) return false;
+        bytes += written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
+bool cunwind_add_image(
+    cunwind_space *space, const char *name, const uint8_t *bytes, size_t size, uint64_t bias) {
+    int file = memfd_create("unwind", MFD_CLOEXEC);
+    if (file < 0) return false;
+    bool added = write_all(file, bytes, size) && cunwind_add(space, name, file, bias);
+    close(file);
+    return added;
 }
 
 // One thread at a time is looked at, by its number.

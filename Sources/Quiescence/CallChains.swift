@@ -26,10 +26,12 @@ import LiveProcess
     private var word: [UInt64] = [0]
 
     /// nil where nothing of the process can be unwound.
-    public init?(_ process: TargetProcess) {
-        guard let objects = try? process.loadedObjects(), let space = unsafe cunwind_open() else {
-            return nil
-        }
+    ///
+    /// - Parameter tables: those of code that belongs to no ELF object.
+    public init?(_ process: TargetProcess, tables: [UnwindTable] = []) {
+        guard let map = try? process.memoryMap(),
+            let objects = try? process.loadedObjects(in: map), let space = unsafe cunwind_open()
+        else { return nil }
         unsafe self.space = unsafe space
         self.process = process
         for object in objects {
@@ -37,6 +39,14 @@ import LiveProcess
             _ = try? process.withFile(of: object) { descriptor in
                 unsafe cunwind_add(space, object.path, descriptor, object.bias.rawValue)
             }
+        }
+        for table in tables {
+            add(table.name, table.image(reading: process))
+        }
+        // The kernel's own object has no file. Time is asked for there.
+        for region in map.regions where region.path == "[vdso]" {
+            let bytes = try? process.read(region.range.start, count: Int(region.range.count))
+            add(region.path, bytes, at: region.range.start)
         }
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         let isReady = unsafe cunwind_prepare(
@@ -50,6 +60,15 @@ import LiveProcess
     }
 
     deinit { unsafe cunwind_close(space) }
+
+    /// Adds an object that is linked to lie at zero and lies at `start`. Without
+    /// it, walks that come to it end there.
+    private func add(
+        _ name: String, _ image: [UInt8]?, at start: RemoteAddress = RemoteAddress(rawValue: 0)
+    ) {
+        guard let image else { return }
+        _ = unsafe cunwind_add_image(space, name, image, image.count, start.rawValue)
+    }
 
     private func read(_ address: UInt64, into result: UnsafeMutablePointer<UInt64>) -> Bool {
         guard process.readWords(at: RemoteAddress(rawValue: address), into: &word) == 1 else {

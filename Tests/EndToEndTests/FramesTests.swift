@@ -70,13 +70,45 @@ import Testing
         #expect(try scene.victim.ask("ask") == "-1")
     }
 
-    @Test(arguments: ["stale"]) func whatCallsHaveLeftIsNotInTheWay(_ how: String) throws {
+    @Test(arguments: ["stale", "clock"], [false, true])
+    func whatCallsHaveLeftIsNotInTheWay(_ how: String, _ isInterrupted: Bool) throws {
         let scene = try Scene(how)
+        if isInterrupted { #expect(try scene.victim.ask("interrupt") == "interrupted") }
         try Tool.expect(0, ["apply", scene.patch.string, "--timeout", "0"] + scene.target)
         #expect(try scene.victim.ask("ask") == "-1")
+        if isInterrupted { #expect(try scene.victim.ask("resume") == "resumed") }
         #expect(try scene.victim.ask("leave") == "100")
         try Tool.expect(0, ["revert", "frames-fix"] + scene.target)
         #expect(try scene.victim.ask("ask") == "0")
+    }
+
+    /// The frames of a signal handler lead on to what it interrupted.
+    @Test func aSignalHandlerIsSeenThrough() throws {
+        let scene = try Scene("deep 1")
+        #expect(try scene.victim.ask("interrupt") == "interrupted")
+        try Tool.expect(
+            3, ["apply", scene.patch.string, "--timeout", "0"] + scene.target,
+            says: [
+                " in stay_in_handler+0x", "<signal handler called>", " in wait_at_door+0x",
+                " in descend+0x",
+            ])
+        #expect(try scene.victim.ask("resume") == "resumed")
+        #expect(try scene.victim.ask("leave") == "1")
+    }
+
+    /// The frames of a coroutine end without those of the stack that it left,
+    /// wherever its own stack lies.
+    @Test(arguments: ["apart", "below"]) func aCoroutineHidesNothing(_ how: String) throws {
+        let scene = try Scene(how + " 2")
+        try Tool.expect(
+            3, ["apply", scene.patch.string, "--timeout", "0.2"] + scene.target,
+            says: [
+                "thread \(scene.thread) ('walker')", "'descend'", " in run_coroutine+0x",
+                " in coroutine_entry+0x",
+            ])
+        #expect(try scene.victim.ask("leave") == "2")
+        try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
+        #expect(try scene.victim.ask("ask") == "-1")
     }
 
     /// It is refused at once, not after the time is up.

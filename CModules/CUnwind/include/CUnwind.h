@@ -25,6 +25,11 @@ void cunwind_close(cunwind_space *space);
 bool cunwind_add(
     cunwind_space *space, const char *name, int descriptor, uint64_t bias);
 
+/// The same for an object of which there is no file: `size` bytes as one would
+/// have them, copied.
+bool cunwind_add_image(
+    cunwind_space *space, const char *name, const uint8_t *bytes, size_t size, uint64_t bias);
+
 /// Ends the adding, and loads all unwind tables. `read` is called from
 /// cunwind_walk with `context`, which has to live as long as `space`. Returns
 /// false where nothing can be unwound.

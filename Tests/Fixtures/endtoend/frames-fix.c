@@ -1,5 +1,5 @@
 // Goes nowhere.
-long descend(long rest, int waits) {
-    (void)rest, (void)waits;
+long descend(long rest, void (*at_bottom)(void)) {
+    (void)rest, (void)at_bottom;
     return -1;
 }
