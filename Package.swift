@@ -104,7 +104,8 @@ let package = Package(
             swiftSettings: strict),
         // What `make bench` runs; it compiles the C victims itself.
         .executableTarget(
-            name: "bench", dependencies: [arguments], path: "Benchmarks", exclude: ["victims"],
+            name: "bench", dependencies: ["JSONText", arguments], path: "Benchmarks",
+            exclude: ["victims"],
             swiftSettings: strict),
 
         tests("AddressesTests", ["Addresses"]),

@@ -17,10 +17,13 @@ struct Bench: ParsableCommand {
     @Option(help: "The ELF file for list-symbols. Default: the largest of the machine.")
     var file: String?
 
-    /// One processor is left to the tool: with a runner on each, what would be
-    /// measured is the scheduler sharing processors out, and not the stop.
     @Option(help: "How many threads of the victim read the clock; the others sleep.")
-    var runners = max(1, min(2, Machine.processors - 1))
+    var runners = 2
+
+    @Option(
+        help: "Seconds to wait before each switch for other programs to leave the processors alone."
+    )
+    var patience = 1.0
 
     @Option(help: "Only these parts: stall, call, list, start, endurance.")
     var only: [Part] = Part.allCases
@@ -50,10 +53,15 @@ struct Bench: ParsableCommand {
         case .stall:
             let rows = try (quick ? [1, 10] : [1, 10, 100, 1000]).map { threads in
                 try StallMeasurement(
-                    threads: threads, runners: runners, pairs: quick ? 5 : 40, tools: tools,
-                    report: report)
+                    threads: threads, runners: runners, pairs: quick ? 5 : 40, patience: patience,
+                    tools: tools, report: report)
             }
             StallMeasurement.show(rows, report: report)
+            let sleepers = try (quick ? [10] : [10, 100, 1000]).map { threads in
+                try SleeperMeasurement(
+                    threads: threads, pairs: quick ? 5 : 40, tools: tools, report: report)
+            }
+            SleeperMeasurement.show(sleepers, report: report)
         case .call:
             try CallMeasurement.run(seconds: quick ? 0.2 : 2, tools: tools, report: report)
         case .list:

@@ -1,4 +1,5 @@
 import Glibc
+import JSONText
 
 /// What stops the bench: what was tried and what came of it.
 struct BenchError: Error, CustomStringConvertible {
@@ -129,6 +130,19 @@ struct Run {
         }
         self.output = output.text
     }
+
+    /// A number of the JSON that the tool printed about one process.
+    func number(_ name: String) throws -> Int64 {
+        do {
+            let results = try JSONCursor(JSONValue(parsing: output)).member("targets")
+            guard let first = try results.elements().first else {
+                throw BenchError("no result in \(output)")
+            }
+            return try first.member(name).integer()
+        } catch let error as JSONError {
+            throw BenchError("\(error) in \(output)")
+        }
+    }
 }
 
 enum Clock {
@@ -137,5 +151,12 @@ enum Clock {
         var time = timespec()
         unsafe clock_gettime(CLOCK_MONOTONIC, &time)
         return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
+    /// The same, in nanoseconds.
+    static var nanoseconds: UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }

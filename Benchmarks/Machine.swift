@@ -13,6 +13,23 @@ enum Machine {
         ]
     }
 
+    /// Waits until hardly anything wants a processor besides `count` threads and
+    /// the bench; false where that does not come about in time.
+    static func waitForQuiet(besides count: Int, seconds: Double) throws -> Bool {
+        let deadline = Clock.now + seconds
+        var quietLooks = 0
+        while quietLooks < 4 {
+            // The fourth field: "tasks that want a processor/all tasks" (proc_loadavg(5)).
+            let fields = try firstLine(of: "/proc/loadavg").split(separator: " ")
+            let wanting = fields.count > 3 ? fields[3].split(separator: "/").first : nil
+            let isQuiet = wanting.flatMap { Int($0) }.map { $0 <= count + 1 } ?? true
+            quietLooks = isQuiet ? quietLooks + 1 : 0
+            if Clock.now > deadline { return false }
+            usleep(1000)
+        }
+        return true
+    }
+
     static func firstLine(of path: String) throws -> String {
         try text(of: path).split(separator: "\n").first.map(String.init) ?? ""
     }

@@ -1,92 +1,116 @@
 import Glibc
 
-/// What `apply` takes from a thread that runs meanwhile, and how long the
+/// What a switch takes from the threads that run meanwhile, and how long the
 /// command takes.
 struct StallMeasurement {
     let threads: Int
     let runners: Int
-    /// Each the largest gap of a window, in µs.
+    /// Each the largest gap of a running thread, in µs: without the tool, and
+    /// between the first interrupted thread and the last that was let go.
     var alone = Sample()
-    var checking = Sample()
     var applying = Sample()
     var reverting = Sample()
-    /// Whole commands, in ms.
+    /// How long the running threads, and all threads, were stopped, in µs.
+    var runnersStopped = Sample()
+    var allStopped = Sample()
+    /// The largest gap during the whole command, in µs, and its time, in ms.
+    var wholeCheck = Sample()
+    var wholeApply = Sample()
     var apply = Sample()
     var revert = Sample()
     var interrupted: UInt64 = 0
+    let others: [OtherTool]
 
-    init(threads: Int, runners: Int, pairs: Int, tools: Tools, report: Report) throws {
+    /// How many pairs of switches began while other programs ran.
+    var disturbed = 0
+
+    init(
+        threads: Int, runners: Int, pairs: Int, patience: Double, tools: Tools, report: Report
+    ) throws {
         self.threads = threads
         self.runners = min(threads, runners)
         let victim = try Victim("gaps", ["\(threads)", "\(self.runners)"], tools: tools)
         let target = ["--pid", "\(victim.pid)"]
-        // The first apply shows how long the windows without the tool must be.
-        var length = 0.02
         for pair in 0..<pairs + 2 {
             report.progress("stall, \(threads) threads, \(pair) of \(pairs)")
-            let alone = try victim.during(answer: 1) { usleep(UInt32(length * 1e6)) }
-            let checking = try victim.during(answer: 1) {
+            let isQuiet = try Machine.waitForQuiet(besides: self.runners, seconds: patience)
+            let check = try victim.during(answer: 1) {
                 _ = try Run([tools.hotpatch, "check", victim.patch] + target)
             }
-            let (applying, apply) = try Self.run(
+            let applied = try Switch(
                 [tools.hotpatch, "apply", victim.patch] + target, on: victim, answers: 2)
-            let (reverting, revert) = try Self.run(
+            let reverted = try Switch(
                 [tools.hotpatch, "revert", "gaps"] + target, on: victim, answers: 1)
-            length = apply / 1000
+            // As long as the switch was, so that the scheduler has the same chance.
+            let alone = try Self.largestGap(of: victim, during: applied.stop)
             guard pair >= 2 else { continue }  // caches and page tables are warm now
-            self.alone.add(Double(alone) / 1000)
-            self.checking.add(Double(checking) / 1000)
-            self.applying.add(applying)
-            self.reverting.add(reverting)
-            self.apply.add(apply)
-            self.revert.add(revert)
+            if !isQuiet { disturbed += 1 }
+            self.alone.add(alone)
+            applying.add(applied.gap)
+            reverting.add(reverted.gap)
+            for stop in [applied, reverted] {
+                runnersStopped.add(stop.stall)
+                allStopped.add(Double(stop.stop.count) / 1000)
+            }
+            wholeCheck.add(Double(check) / 1000)
+            wholeApply.add(Double(applied.wholeGap) / 1000)
+            apply.add(applied.milliseconds)
+            revert.add(reverted.milliseconds)
         }
         interrupted = victim.interrupted
+        others = try OtherTool.measure(victim, runs: max(3, pairs), tools: tools) {
+            report.progress("stall, \(threads) threads, \($0)")
+        }
     }
 
-    /// The largest gap in µs and the command's time in ms. The victim's own
-    /// answer must show that the command did what it says.
-    private static func run(
-        _ command: [String], on victim: Victim, answers expected: UInt64
-    ) throws -> (gap: Double, time: Double) {
-        var time = 0.0
-        let gap = try victim.during(answer: expected) { time = try Run(command).seconds * 1000 }
-        return (Double(gap) / 1000, time)
+    /// The largest gap in µs in a time as long as `stop`, while nothing is done to
+    /// the victim.
+    private static func largestGap(
+        of victim: Victim, during stop: Range<UInt64>
+    ) throws -> Double {
+        usleep(5000)
+        let start = Clock.nanoseconds
+        usleep(UInt32(stop.count / 1000))
+        let time = start..<(start + UInt64(stop.count))
+        usleep(20000)  // for a gap that is not over yet
+        return victim.newNotes().largest(overlapping: time)
     }
+}
 
-    static func show(_ rows: [StallMeasurement], report: Report) {
-        report.heading("Largest gap of a running thread, µs: median (p90)")
-        report.table(
-            [["threads", "running", "without the tool", "check", "apply", "revert", "EINTR"]]
-                + rows.map { row in
-                    ["\(row.threads)", "\(row.runners)"]
-                        + [row.alone, row.checking, row.applying, row.reverting].map {
-                            "\($0.median.fixed(0)) (\($0.p90.fixed(0)))"
-                        } + ["\(row.interrupted)"]
-                })
-        report.line(
-            "'check' stops the threads too, and writes nothing: what apply takes beyond it is the switch."
-        )
-        report.heading("Whole command, ms: median (p90)")
-        report.table(
-            [["threads", "apply", "revert"]]
-                + rows.map { row in
-                    ["\(row.threads)"]
-                        + [row.apply, row.revert].map {
-                            "\($0.median.fixed(1)) (\($0.p90.fixed(1)))"
-                        }
-                })
-        guard let ten = rows.first(where: { $0.threads == 10 }) else { return }
-        let stall = ten.applying.median - ten.alone.median
-        report.target(
-            "stall at 10 threads above the victim's own gap", "\(stall.fixed(0)) µs",
-            atMost: "400 µs", holds: stall <= 400)
-        report.target(
-            "apply at 10 threads", "\(ten.apply.median.fixed(1)) ms", atMost: "30 ms",
-            holds: ten.apply.median <= 30)
-        let interrupted = rows.map(\.interrupted).reduce(0, +)
-        report.target(
-            "system calls that came back early", "\(interrupted)", atMost: "0",
-            holds: interrupted == 0)
+/// One `apply` or `revert`, as the victim saw it.
+struct Switch {
+    /// The largest gap that overlaps `stop`, in µs.
+    let gap: Double
+    /// The largest gap while the command ran, in ns.
+    let wholeGap: UInt64
+    let milliseconds: Double
+    /// From the first interrupted thread to the last that was let go, in
+    /// nanoseconds of CLOCK_MONOTONIC.
+    let stop: Range<UInt64>
+    /// µs for which the tool says that running threads stood still.
+    let stall: Double
+    let notes: [Range<UInt64>]
+
+    /// The victim's own answer must show that the command did what it says.
+    init(_ command: [String], on victim: Victim, answers expected: UInt64?) throws {
+        var run: Run?
+        _ = victim.newNotes()
+        wholeGap = try victim.during(answer: expected) {
+            run = try Run(command + ["--format", "json"])
+        }
+        guard let run else { throw BenchError("\(command) did not run") }
+        milliseconds = run.seconds * 1000
+        let began = UInt64(try run.number("stopBegan"))
+        stop = began..<(began + UInt64(try run.number("stopMicroseconds")) * 1000)
+        stall = Double(try run.number("stallMicroseconds"))
+        notes = victim.newNotes()
+        gap = notes.largest(overlapping: stop)
+    }
+}
+
+extension [Range<UInt64>] {
+    /// In µs; 0 where there is none.
+    func largest(overlapping time: Range<UInt64>) -> Double {
+        Double(filter { $0.overlaps(time) }.map(\.count).max() ?? 0) / 1000
     }
 }

@@ -7,7 +7,11 @@ struct Sample {
     var count: Int { values.count }
     var median: Double { quantile(0.5) }
     var p90: Double { quantile(0.9) }
+    var p99: Double { quantile(0.99) }
     var largest: Double { values.max() ?? .nan }
+
+    /// `median (p90, max)`.
+    var summary: String { "\(median.fixed(0)) (\(p90.fixed(0)), \(largest.fixed(0)))" }
 
     /// The value below which the given share lies (nearest rank).
     private func quantile(_ share: Double) -> Double {

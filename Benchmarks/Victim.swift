@@ -3,20 +3,24 @@ import Glibc
 /// A program of Benchmarks/victims that runs, with a patch built for it.
 final class Victim {
     private static let windows = 4096
+    private static let notes: UInt64 = 65536
     /// Offsets in `struct page` of victims/page.h, in bytes.
     private enum Offset {
         static let window = 0
         static let ready = 8
         static let interrupted = 16
+        static let noteCount = 24
         static let values = 32
         static let answers = 32 + 8 * windows
-        static let end = 32 + 16 * windows
+        static let notes = 32 + 16 * windows
+        static let end = notes + 16 * Int(Victim.notes)
     }
 
     let child: Child
     let patch: String
     private let page: Scratch
     private var window: UInt64 = 0
+    private var seenNotes: UInt64 = 0
 
     var pid: pid_t { child.pid }
 
@@ -56,6 +60,20 @@ final class Victim {
             throw BenchError("the victim answers \(load(answer)), not as it should by now")
         }
         return load(value)
+    }
+
+    /// What the victim noted since the last call of this: times that were lost, in
+    /// nanoseconds of CLOCK_MONOTONIC.
+    func newNotes() -> [Range<UInt64>] {
+        let count = load(Offset.noteCount)
+        let first = max(seenNotes, count > Self.notes ? count - Self.notes : 0)
+        seenNotes = count
+        return (first..<count).compactMap { number in
+            let offset = Offset.notes + 16 * Int(number % Self.notes)
+            let (length, end) = (load(offset), load(offset + 8))
+            // One that is just being written may be half of another.
+            return length <= end ? end - length..<end : nil
+        }
     }
 
     // The page is shared memory; reading and writing it through its descriptor

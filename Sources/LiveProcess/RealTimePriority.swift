@@ -25,15 +25,22 @@ struct RealTimePriority: ~Copyable {
 }
 
 /// Pauses for work at real-time priority that no running thread waits for: one
-/// that runs on the same processor gets it back after 50 µs at the latest.
+/// that runs on the same processor has it back after 50 µs at the latest.
 struct Breather {
     private var lastPause = monotonicNanoseconds()
 
     mutating func breathe() {
         guard monotonicNanoseconds() &- lastPause > 50_000 else { return }
-        // Any sleep gives the processor away; this is about the shortest.
-        var time = timespec(tv_sec: 0, tv_nsec: 1000)
-        unsafe nanosleep(&time, nil)
+        Self.rest()
         lastPause = monotonicNanoseconds()
+    }
+
+    /// Gives the processor away for a moment.
+    ///
+    /// A sleep of a few microseconds would not: its timer has gone off before
+    /// another thread runs, and the caller goes on as if nothing had been.
+    static func rest() {
+        var time = timespec(tv_sec: 0, tv_nsec: 25_000)
+        unsafe nanosleep(&time, nil)
     }
 }

@@ -98,6 +98,13 @@ extension Registers {
         return true
     }
 
+    /// The thread was not asleep in a call when it stopped. Workers of the kernel
+    /// in the process, which have no registers, count as asleep.
+    var showRunningThread: Bool {
+        if programCounter.rawValue == 0, stackPointer.rawValue == 0 { return false }
+        return !isInRestartableCall
+    }
+
     /// The kernel will start the interrupted call again, unless a signal with a
     /// handler says otherwise.
     var isInRestartableCall: Bool {

@@ -11,6 +11,7 @@ struct StopSession: ~Copyable {
     private var tasks: TaskList
     private var sharers: MemorySharers
     private var report = StopReport()
+    private let processorCount = sysconf(Int32(_SC_NPROCESSORS_ONLN))
 
     private var sleepers: [ThreadID] = []
     private var runners: [ThreadID] = []
@@ -21,6 +22,7 @@ struct StopSession: ~Copyable {
     /// What was seen to be in the way before anything was touched.
     private var obstacle: StopObstacle?
 
+    /// Sleepers first, then those that ran.
     private var stopped: [StoppedThread] = []
     /// When the first running thread was asked to stop; 0 before.
     private var runnersStart: UInt64 = 0
@@ -74,7 +76,10 @@ struct StopSession: ~Copyable {
         asked.reserveCapacity(sleepers.count + runners.count + 256)
         let priority = RealTimePriority(isWanted: options.atRealTimePriority)
         report.hadRealTimePriority = priority.isGranted
+        // Whoever lost the processor to the work before this has it again first.
+        Breather.rest()
         let start = monotonicNanoseconds()
+        report.began = start
         let value: R?
         do throws(LiveProcessError) {
             value = try stopAll(judge) ? perform(body) : nil
@@ -85,6 +90,9 @@ struct StopSession: ~Copyable {
         if value == nil { settleRest() }
         releaseAll()
         report.allStopped = monotonicNanoseconds() &- start
+        // The work that follows has an ordinary priority, and must not begin by
+        // keeping the processor that it has.
+        Breather.rest()
         report.threadCount = stopped.count
         return value.map { .done($0, report) } ?? .givenUp(report)
     }
@@ -108,18 +116,12 @@ extension StopSession {
     private mutating func stopAll(
         _ judge: (StoppedThread) -> Judgement
     ) throws(LiveProcessError) -> Bool {
-        // A few at a time: many that are woken at once would queue up before a
-        // running thread on its processor, about 5 µs each.
-        var breather = Breather()
-        for (position, thread) in sleepers.enumerated() {
-            try ask(thread)
-            let isLast = position == sleepers.count - 1
-            guard isLast || asked.count >= Self.groupSize else { continue }
-            guard try settle(wereRunning: false, judge) else { return false }
-            breather.breathe()
-        }
+        guard try stopSleepers(judge) else { return false }
         if !runners.isEmpty { runnersStart = monotonicNanoseconds() }
         for thread in runners { try ask(thread) }
+        // Where there are no more processors than that, one of them waits for this
+        // one, and cannot stop while it is waited for without a pause.
+        if runners.count >= processorCount { Breather.rest() }
         guard try settle(wereRunning: true, judge) else { return false }
         guard try stopNewcomers(judge) else { return false }
         // Everything that could have started another task stands still now.
@@ -135,7 +137,71 @@ extension StopSession {
         return true
     }
 
-    private static let groupSize = 32
+    /// Stops those that sleep, while the others run on.
+    ///
+    /// Each one that is asked wakes up and takes some 5 µs of a processor, and so
+    /// does this thread for each. Where every processor has a running thread of the
+    /// target, that is taken from it: so it is done a few at a time, with rests in
+    /// between. On a busy machine those that are asked wait their turn; more are
+    /// asked meanwhile, so that the wait is not one for each few.
+    private mutating func stopSleepers(
+        _ judge: (StoppedThread) -> Judgement
+    ) throws(LiveProcessError) -> Bool {
+        var rest = sleepers[...]
+        var lastProgress = monotonicNanoseconds()
+        while !rest.isEmpty || !asked.isEmpty {
+            for thread in rest.prefix(min(Self.askedAtOnce, Self.mostAsked - asked.count)) {
+                try ask(thread)
+                rest.removeFirst()
+            }
+            Breather.rest()
+            let before = asked.count
+            guard try collectSleepers(judge) else { return false }
+            if asked.count < before {
+                lastProgress = monotonicNanoseconds()
+            } else if monotonicNanoseconds() &- lastProgress > 2_000_000, !asked.isEmpty {
+                // Waited for with patience, and told from one that will not stop.
+                let first = asked.removeFirst()
+                guard try accept(first, settle(first), wasRunning: false, judge) else {
+                    return false
+                }
+            }
+        }
+        return true
+    }
+
+    private static let askedAtOnce = 4
+    private static let mostAsked = 32
+
+    /// Attends to those of the asked that have stopped by now.
+    private mutating func collectSleepers(
+        _ judge: (StoppedThread) -> Judgement
+    ) throws(LiveProcessError) -> Bool {
+        var breather = Breather()
+        var position = 0
+        while position < asked.count {
+            let thread = asked[position]
+            var registers = Registers()
+            let settled: Settled?
+            do throws(Errno) {
+                settled = try Tracee(id: thread.rawValue).settleNow(&registers)
+            } catch {
+                // ESRCH: killed while it was stopped.
+                settled = .ended
+            }
+            guard let settled else {
+                position += 1
+                continue
+            }
+            asked.remove(at: position)
+            guard
+                try accept(
+                    thread, outcome(settled, of: thread, registers), wasRunning: false, judge)
+            else { return false }
+            breather.breathe()
+        }
+        return true
+    }
 
     /// Seizes a thread and tells it to stop, in one go: a thread that is seized and
     /// not attended to would hang at its next signal.
@@ -172,13 +238,30 @@ extension StopSession {
         while position < asked.count {
             let thread = asked[position]
             position += 1
-            guard let registers = try settle(thread) else { continue }
-            let found = StoppedThread(id: thread, wasRunning: wereRunning, storage: registers)
-            stopped.append(found)
-            if wereRunning { report.runningCount += 1 }
-            if judge(found) == .giveUp { return false }
+            guard try accept(thread, settle(thread), wasRunning: wereRunning, judge) else {
+                return false
+            }
         }
         return true
+    }
+
+    /// Takes in a thread that has stopped, and has it judged; nil is one that has
+    /// ended. Returns false where the judgement was to give up.
+    private mutating func accept(
+        _ thread: ThreadID, _ registers: Registers?, wasRunning: Bool,
+        _ judge: (StoppedThread) -> Judgement
+    ) -> Bool {
+        guard let registers else { return true }
+        if !wasRunning, registers.showRunningThread {
+            // It woke up since it was looked at: it is one of those that stop last.
+            release(thread)
+            runners.append(thread)
+            return true
+        }
+        let found = StoppedThread(id: thread, wasRunning: wasRunning, storage: registers)
+        stopped.append(found)
+        if wasRunning { report.runningCount += 1 }
+        return judge(found) != .giveUp
     }
 
     /// The registers of a thread once it has stopped; nil where it has ended.
@@ -193,6 +276,13 @@ extension StopSession {
             // ESRCH: killed while it was stopped.
             settled = .ended
         }
+        return try outcome(settled, of: thread, registers)
+    }
+
+    /// nil where the thread has ended.
+    private mutating func outcome(
+        _ settled: Settled, of thread: ThreadID, _ registers: Registers
+    ) throws(LiveProcessError) -> Registers? {
         switch settled {
         case .stopped: return registers
         case .exec: throw .programChanged(target.id)
@@ -248,12 +338,18 @@ extension StopSession {
 extension StopSession {
     /// Runners first: how long they stand is what the program feels.
     private mutating func releaseAll() {
-        for thread in stopped.reversed() where thread.wasRunning { release(thread.id) }
-        if runnersStart != 0 { report.runnersStopped = monotonicNanoseconds() &- runnersStart }
-        var breather = Breather()
-        for thread in stopped where !thread.wasRunning {
+        // They were stopped last, and stand at the end.
+        for thread in stopped.reversed() {
+            guard thread.wasRunning else { break }
             release(thread.id)
-            breather.breathe()
+        }
+        if runnersStart != 0 { report.runnersStopped = monotonicNanoseconds() &- runnersStart }
+        Breather.rest()
+        for (position, thread) in stopped.enumerated() {
+            if thread.wasRunning { break }
+            release(thread.id)
+            // Each takes some 5 µs of a processor to go back to sleep.
+            if position % Self.askedAtOnce == Self.askedAtOnce - 1 { Breather.rest() }
         }
     }
 

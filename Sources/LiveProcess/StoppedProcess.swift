@@ -39,6 +39,8 @@ public struct StopReport: Sendable {
     /// false where real-time priority was wanted and refused: the threads may
     /// have stood still much longer.
     public internal(set) var hadRealTimePriority = true
+    /// When the first thread was asked to stop, in nanoseconds of CLOCK_MONOTONIC.
+    public internal(set) var began: UInt64 = 0
     /// Nanoseconds from the first PTRACE_INTERRUPT of a running thread to the
     /// release of the last of them.
     public internal(set) var runnersStopped: UInt64 = 0

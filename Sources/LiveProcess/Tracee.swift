@@ -109,44 +109,47 @@ struct Patience {
 }
 
 extension Tracee {
-    /// Waits until the thread, which was sent PTRACE_INTERRUPT, has stopped, and
-    /// hides from it that its call was interrupted. `registers` are what it then
-    /// goes on with; `state` tells what it does while it does not stop.
+    /// Waits until the thread, which was sent PTRACE_INTERRUPT, has stopped.
+    /// `registers` are what it then goes on with; `state` tells what it does while
+    /// it does not stop.
     func settle(
         _ patience: Patience, _ registers: inout Registers, state: () -> TaskState?
     ) throws(Errno) -> Settled {
-        let start = monotonicNanoseconds()
+        var pause = Pause()
+        var lastLook: UInt64 = 0
         while true {
-            switch try waitForStop(atMost: 1_000_000) {
-            case .ended: return .ended
-            case .exec: return .exec
-            case .stopped:
-                try readRegisters(&registers)
-                if registers.hideInterruption() { try writeRegisters(registers) }
-                return .stopped
-            case .none, .systemCall, .signal: break
+            if let settled = try settleNow(&registers) { return settled }
+            let waited = pause.elapsed
+            if waited &- lastLook > 1_000_000 {
+                lastLook = waited
+                switch state() {
+                case .none, .dead: return .ended
+                case .uninterruptible where waited > patience.whileUninterruptible:
+                    return .uninterruptible
+                default: if waited > patience.whileRunnable { return .slow }
+                }
             }
-            let waited = monotonicNanoseconds() &- start
-            switch state() {
-            case .none, .dead: return .ended
-            case .uninterruptible where waited > patience.whileUninterruptible:
-                return .uninterruptible
-            default: if waited > patience.whileRunnable { return .slow }
-            }
+            pause.next()
         }
     }
 
-    /// Hands the thread the signals that come before the stop: the first stop may
-    /// be one for a signal, and swallowing that would lose it.
-    private func waitForStop(atMost nanoseconds: UInt64) throws(Errno) -> TraceeEvent {
-        while true {
-            let event = wait(atMost: nanoseconds)
-            switch event {
-            case .none, .stopped, .exec, .ended: return event
-            case .systemCall: try resume(CLINUX_CONTINUE)
-            case .signal(let signal): try pass(signal)
-            }
+    /// Attends to what the thread, which was sent PTRACE_INTERRUPT, has done by
+    /// now, and hides from it that its call was interrupted; nil where it has not
+    /// stopped yet. The first stop may be one for a signal: the thread takes that
+    /// first, since swallowing it would lose it.
+    func settleNow(_ registers: inout Registers) throws(Errno) -> Settled? {
+        switch look() {
+        case .none: return nil
+        case .ended: return .ended
+        case .exec: return .exec
+        case .stopped:
+            try readRegisters(&registers)
+            if registers.hideInterruption() { try writeRegisters(registers) }
+            return .stopped
+        case .systemCall: try resume(CLINUX_CONTINUE)
+        case .signal(let signal): try pass(signal)
         }
+        return nil
     }
 
     /// Lets a thread that is about to take a signal take it. That signal may be
@@ -173,8 +176,8 @@ struct Pause {
         rounds += 1
         // About 10 µs of looking without a pause.
         guard rounds > 20 else { return }
-        // 4 µs, doubled up to about 500 µs.
-        var time = timespec(tv_sec: 0, tv_nsec: 4000 << min((rounds - 20) / 8, 7))
+        // 25 µs (see Breather), doubled up to 400 µs.
+        var time = timespec(tv_sec: 0, tv_nsec: 25_000 << min((rounds - 20) / 8, 4))
         unsafe nanosleep(&time, nil)
     }
 }

@@ -101,6 +101,13 @@ extension TargetResult {
                     JSONMember(
                         "stallMicroseconds",
                         report.stop.map { .integer($0.stallMicroseconds) } ?? .null),
+                    JSONMember(
+                        "stopBegan",
+                        report.stop.map { .integer(Int64(clamping: $0.began)) } ?? .null),
+                    JSONMember(
+                        "stopMicroseconds",
+                        report.stop.map { .integer(Int64(clamping: $0.allStopped / 1000)) }
+                            ?? .null),
                     JSONMember("attempts", .integer(Int64(report.attempts))),
                     JSONMember("durationMicroseconds", .integer(report.duration.microseconds)),
                 ])
