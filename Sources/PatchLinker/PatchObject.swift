@@ -23,13 +23,56 @@ struct PatchObject {
     let pieces: [Piece]
     /// By symbol index.
     let symbols: [(name: String, meaning: Meaning?)]
+    /// The functions that the patch replaces, by where their replacements stand:
+    /// their addresses in the base.
+    private var replaced: [Meaning: RemoteAddress] = [:]
 
-    init(_ image: ELFImage, bindings: [String: SymbolResolution]) throws(LinkError) {
+    /// - Parameter replacements: the replacement's name of each function that the
+    ///   patch replaces, with the function's own address in the process.
+    init(
+        _ image: ELFImage, bindings: [String: SymbolResolution],
+        replacements: [(name: String, original: RemoteAddress)]
+    ) throws(LinkError) {
         do {
             pieces = try Self.pieces(of: image)
             symbols = try Self.symbols(of: image, bindings: bindings)
         } catch {
             throw .object(error)
+        }
+        for (name, original) in replacements {
+            guard let (section, offset) = own(named: name) else { throw .unbound(symbol: name) }
+            replaced[.own(section: section, offset: offset)] = original
+        }
+    }
+
+    /// What a relocation refers to, and the addend that goes with it.
+    ///
+    /// A function that the patch replaces is called where everybody calls it, at
+    /// its address in the base: so the calls from within a patch reach a later
+    /// patch that stands on top, and its address is one and the same for all.
+    func reference(
+        of relocation: Relocation, in section: Section
+    ) throws(LinkError) -> (Meaning, addend: Int64) {
+        let meaning = try meaning(of: Int(relocation.symbolIndex))
+        guard case .own(let target, let offset) = meaning,
+            let lead = Self.lead(of: relocation, in: section)
+        else { return (meaning, relocation.addend) }
+        // A local function may be told by its section and the offset in it.
+        let place = Int64(bitPattern: offset) &+ relocation.addend &- lead
+        let function = Meaning.own(section: target, offset: UInt64(bitPattern: place))
+        guard let original = replaced[function] else { return (meaning, relocation.addend) }
+        return (.bound(.near(original)), lead)
+    }
+
+    /// The addend of a reference to a function as such: a call, jump or lea counts
+    /// from its end, four bytes behind the field's start. nil for what refers to
+    /// places in code, as unwind and jump tables do.
+    private static func lead(of relocation: Relocation, in section: Section) -> Int64? {
+        switch PatchRelocation(rawValue: relocation.type.rawValue) {
+        case .absolute64: 0
+        case .pc32, .plt32, .gotPCRelative, .gotPCRelativeRelaxable, .rexGOTPCRelativeRelaxable:
+            section.isExecutable ? -4 : nil
+        default: nil
         }
     }
 

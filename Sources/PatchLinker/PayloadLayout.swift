@@ -145,17 +145,19 @@ private struct Needs {
 
     init(of object: PatchObject) throws(LinkError) {
         for piece in object.pieces {
-            for relocation in piece.relocations { try add(relocation, of: object) }
+            for relocation in piece.relocations {
+                try add(relocation, in: piece.section, of: object)
+            }
         }
     }
 
     private mutating func add(
-        _ relocation: Relocation, of object: PatchObject
+        _ relocation: Relocation, in section: Section, of object: PatchObject
     ) throws(LinkError) {
         guard let type = PatchRelocation(rawValue: relocation.type.rawValue), type != .none else {
             return
         }
-        let meaning = try object.meaning(of: Int(relocation.symbolIndex))
+        let (meaning, _) = try object.reference(of: relocation, in: section)
         switch type {
         case .gotPCRelative, .gotPCRelativeRelaxable, .rexGOTPCRelativeRelaxable:
             add(.address(meaning))

@@ -33,7 +33,11 @@ public struct PayloadPlan {
     ) throws(LinkError) {
         manifest = patch.manifest
         digest = Hexadecimal.text(patch.digest)
-        object = try PatchObject(patch.object, bindings: bindings)
+        object = try PatchObject(
+            patch.object, bindings: bindings,
+            replacements: patch.manifest.functions.map {
+                ($0.replacement, target.bias.remote($0.range.start))
+            })
         self.target = target
         (movedEntries, moveRefusals) = Self.movedEntries(of: manifest.functions, in: target)
         let nowhere = RemoteAddress(rawValue: 0)

@@ -128,13 +128,16 @@ struct Relocator {
             guard let offset = layout.sections[piece.section.index] else { continue }
             for relocation in piece.relocations
             where relocation.type.rawValue != PatchRelocation.none.rawValue {
-                try apply(relocation, at: offset + relocation.offset.rawValue, in: &image)
+                try apply(
+                    relocation, of: piece.section, at: offset + relocation.offset.rawValue,
+                    in: &image)
             }
         }
     }
 
     private func apply(
-        _ relocation: Relocation, at offset: UInt64, in image: inout PayloadImage
+        _ relocation: Relocation, of section: Section, at offset: UInt64,
+        in image: inout PayloadImage
     ) throws(LinkError) {
         guard let type = PatchRelocation(rawValue: relocation.type.rawValue) else {
             throw .unsuitable(
@@ -143,7 +146,7 @@ struct Relocator {
                 reason: "this version does not know it")
         }
         let place = address(at: offset)
-        let meaning = try object.meaning(of: Int(relocation.symbolIndex))
+        let (meaning, addend) = try object.reference(of: relocation, in: section)
         let target: UInt64
         switch type {
         case .none: return
@@ -151,14 +154,14 @@ struct Relocator {
             image.write(
                 PayloadHeader.littleEndian(
                     try address(of: meaning, for: type.name)
-                        &+ UInt64(bitPattern: relocation.addend)),
+                        &+ UInt64(bitPattern: addend)),
                 at: offset)
             return
         case .pc64:
             image.write(
                 PayloadHeader.littleEndian(
                     try address(of: meaning, for: type.name)
-                        &+ UInt64(bitPattern: relocation.addend) &- place.rawValue),
+                        &+ UInt64(bitPattern: addend) &- place.rawValue),
                 at: offset)
             return
         case .pc32, .plt32:
@@ -172,7 +175,7 @@ struct Relocator {
         }
         // The field holds S + A - P; counted from P, so that the addend, which
         // accounts for the rest of the instruction, stays with the target.
-        let sum = RemoteAddress(rawValue: target &+ UInt64(bitPattern: relocation.addend))
+        let sum = RemoteAddress(rawValue: target &+ UInt64(bitPattern: addend))
         guard let displacement = Rel32(fromEnd: place, to: sum) else {
             throw .outOfRange(
                 relocation: type.name, symbol: object.name(of: Int(relocation.symbolIndex)),

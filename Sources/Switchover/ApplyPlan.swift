@@ -97,9 +97,11 @@ extension ApplyPlan {
         for patch in linked {
             for (index, detour) in patch.payload.record.detours.enumerated() {
                 let site = stack.sites[detour.site]
+                let before = site?.destination ?? .original
+                let isCumulative = patch.plan.patch.manifest.isCumulative
                 change.add(
-                    index, of: patch.payload.record, patch.state,
-                    from: site?.destination ?? .original, to: .code(detour.entry))
+                    index, of: patch.payload.record, patch.state, from: before,
+                    to: .code(detour.entry), over: isCumulative ? .original : before)
                 if options.allowsActiveOriginals { continue }
                 if let below = site?.layers.first {
                     guards.addPayload(stack.payloads[below.payload].record)

@@ -16,6 +16,9 @@ struct PatchSwitch {
         let detour: PayloadRecord.Detour
         let before: Destination
         let after: Destination
+        /// Where it is to lead when the patch is taken out again; nil where that
+        /// stays as it is noted.
+        var beneath: Destination?
     }
 
     /// A payload with a part in the switch, as its state was before.
@@ -31,7 +34,7 @@ struct PatchSwitch {
     /// Adds a function, switched by a detour of `record`.
     mutating func add(
         _ index: Int, of record: PayloadRecord, _ state: PayloadState, from before: Destination,
-        to after: Destination
+        to after: Destination, over beneath: Destination? = nil
     ) {
         var host = participants.firstIndex { $0.record.extent.start == record.extent.start }
         if host == nil {
@@ -41,7 +44,7 @@ struct PatchSwitch {
         changes.append(
             Change(
                 host: host ?? 0, index: index, detour: record.detours[index], before: before,
-                after: after))
+                after: after, beneath: beneath))
     }
 
     /// A function that must be switched by way of its stub and cannot be, since
@@ -81,11 +84,11 @@ extension PatchSwitch {
             state.entries[index].after = 0
         }
         for change in changes where change.host == number {
-            let before = change.detour.word(for: change.before)
-            state.entries[change.index].before = before
-            state.entries[change.index].after = change.detour.word(for: change.after)
-            if change.after == .code(change.detour.entry) {
-                state.entries[change.index].beneath = before
+            let detour = change.detour
+            state.entries[change.index].before = detour.word(for: change.before)
+            state.entries[change.index].after = detour.word(for: change.after)
+            if let beneath = change.beneath {
+                state.entries[change.index].beneath = detour.word(for: beneath)
             }
         }
         return state

@@ -94,7 +94,8 @@ struct Status: ParsableCommand, Verbose {
             table.add([
                 "\(process.id)", process.name, record.name, record.version, patch.state.rawValue,
                 patch.since.map(LocalTime.text) ?? "", record.object,
-                record.detours.map(\.symbol).joined(separator: " "),
+                isForPrograms
+                    ? record.detours.map(\.symbol).joined(separator: " ") : patch.functions,
                 isForPrograms ? record.digest : String(record.digest.prefix(12)),
             ])
         }
@@ -108,6 +109,15 @@ struct Status: ParsableCommand, Verbose {
 }
 
 extension AppliedPatch {
+    /// The functions that it replaces; with those that another patch has taken over
+    /// comes that patch.
+    fileprivate var functions: String {
+        let over = Dictionary(covered.map { ($0.symbol, $0.by) }, uniquingKeysWith: { $1 })
+        return record.detours.map { detour in
+            detour.symbol + (over[detour.symbol].map { " (under \($0))" } ?? "")
+        }.joined(separator: " ")
+    }
+
     /// When it was applied, where it still is.
     fileprivate var since: UInt64? { state.isSwitchedIn ? appliedAt : nil }
 
@@ -126,6 +136,8 @@ extension AppliedPatch {
                 "start": .string("\(record.extent.start)"),
                 "size": .integer(Int64(clamping: record.extent.range?.count ?? 0)),
             ],
+            "covered": .array(
+                covered.map { ["symbol": .string($0.symbol), "by": .string($0.by)] }),
             "functions": .array(
                 record.detours.map {
                     [
