@@ -9,6 +9,12 @@ import PatchFile
 /// arguments on the stack; authoring refuses the others. Caller-saved registers
 /// carry arguments in, and the thunk changes none before the call.
 enum EntryThunk {
+    /// How far in rbp has been pushed, and how far in it is the frame's base; from
+    /// there on it stays so until the last instruction but one. ``ThunkFrames``
+    /// tells it to whoever follows the frames.
+    static let pushEnd: UInt64 = 5
+    static let frameEnd: UInt64 = 8
+
     /// The machine code for a thunk at `address` that calls `replacement`, or nil
     /// where that is out of reach of a `call rel32`. Its length does not depend
     /// on either.
@@ -36,6 +42,12 @@ enum EntryThunk {
         }
         code.append([0xc3])  // ret
         return code.bytes
+    }
+
+    /// Bytes of the thunk, wherever it stands.
+    static func length(for contract: EntryContract) -> UInt64 {
+        let nowhere = RemoteAddress(rawValue: 1 << 32)
+        return UInt64(code(for: contract, at: nowhere, calling: nowhere)?.count ?? 0)
     }
 
     /// Where each register is kept, from the aligned stack pointer upwards.

@@ -56,6 +56,7 @@ extension PayloadRecord {
                 "code": Self.text(extent.code),
                 "writable": Self.text(extent.writable),
             ],
+            "unwind": Self.text(unwind),
             "detours": .array(detours.map(\.json)),
         ]
     }
@@ -76,6 +77,7 @@ extension PayloadRecord {
             readOnly: try payload.member("readOnly").hexadecimalNumber(),
             code: try payload.member("code").hexadecimalNumber(),
             writable: try payload.member("writable").hexadecimalNumber())
+        unwind = try root.member("unwind").addressRange()
         var detours: [Detour] = []
         for element in try root.member("detours").elements() {
             detours.append(try Detour(element))
@@ -85,6 +87,10 @@ extension PayloadRecord {
 
     fileprivate static func text(_ number: UInt64) -> JSONValue {
         .string(Hexadecimal.text(number, width: 16))
+    }
+
+    fileprivate static func text(_ range: AddressRange<RemoteAddress>) -> JSONValue {
+        [text(range.start.rawValue), text(range.end.rawValue)]
     }
 }
 
@@ -98,10 +104,7 @@ extension PayloadRecord.Detour {
             "entry": PayloadRecord.text(entry.rawValue),
             "stub": PayloadRecord.text(stub.rawValue),
             "moved": moved.map { PayloadRecord.text($0.rawValue) } ?? .null,
-            "replaced": .array(
-                replaced.map {
-                    [PayloadRecord.text($0.start.rawValue), PayloadRecord.text($0.end.rawValue)]
-                }),
+            "replaced": .array(replaced.map { PayloadRecord.text($0) }),
         ]
     }
 
@@ -116,12 +119,7 @@ extension PayloadRecord.Detour {
         moved = try detour.optionalMember("moved")?.address()
         var replaced: [AddressRange<RemoteAddress>] = []
         for element in try detour.member("replaced").elements() {
-            let bounds = try element.elements()
-            guard bounds.count == 2,
-                let range = AddressRange(
-                    start: try bounds[0].address(), end: try bounds[1].address())
-            else { throw element.mismatch("a range of addresses: [start, end]") }
-            replaced.append(range)
+            replaced.append(try element.addressRange())
         }
         self.replaced = replaced
         guard original.count == (island == nil ? 5 : 2) else {
@@ -150,5 +148,13 @@ extension PayloadRecord.Detour.Island {
 extension JSONCursor {
     fileprivate func address() throws(JSONError) -> RemoteAddress {
         RemoteAddress(rawValue: try hexadecimalNumber())
+    }
+
+    fileprivate func addressRange() throws(JSONError) -> AddressRange<RemoteAddress> {
+        let bounds = try elements()
+        guard bounds.count == 2,
+            let range = AddressRange(start: try bounds[0].address(), end: try bounds[1].address())
+        else { throw mismatch("a range of addresses: [start, end]") }
+        return range
     }
 }

@@ -40,6 +40,8 @@ struct PayloadLayout {
     /// cannot be moved.
     private(set) var movedEntries: [UInt64?] = []
     let detourCount: Int
+    /// Of the unwind tables: that of the thunks, and behind it that of the object.
+    private(set) var unwind: Range<UInt64> = 0..<0
 
     /// Whole pages.
     private(set) var readOnly: UInt64 = 0
@@ -57,7 +59,12 @@ struct PayloadLayout {
         }
         var cursor = headerSize
         for word in needs.words { words[word] = take(word.size, aligned: 8, from: &cursor) }
-        place(object.pieces, in: .readOnly, from: &cursor)
+        let unwindStart = take(
+            ThunkFrames.size(count: functions.count { $0.contract != nil }), aligned: 8,
+            from: &cursor)
+        place(object.pieces.filter(\.isUnwindTable), in: .readOnly, from: &cursor)
+        unwind = unwindStart..<cursor
+        place(object.pieces.filter { !$0.isUnwindTable }, in: .readOnly, from: &cursor)
         let codeStart = pageAligned(cursor)
         readOnly = codeStart
 
@@ -68,9 +75,8 @@ struct PayloadLayout {
         }
         for (index, function) in functions.enumerated() {
             guard let contract = function.contract else { continue }
-            let nowhere = RemoteAddress(rawValue: 1 << 32)
-            let length = EntryThunk.code(for: contract, at: nowhere, calling: nowhere)?.count ?? 0
-            thunks[index] = take(UInt64(length), aligned: 16, from: &cursor)
+            thunks[index] = take(
+                EntryThunk.length(for: contract), aligned: 16, from: &cursor)
         }
         for entry in moved {
             detourStubs.append(take(DetourStub.length, aligned: 16, from: &cursor))
@@ -86,6 +92,13 @@ struct PayloadLayout {
         }
         place(object.pieces, in: .writable, from: &cursor)
         writable = pageAligned(cursor) - dataStart
+    }
+
+    /// Where the unwind tables are in a payload at `start`, whose range was checked.
+    func unwind(at start: RemoteAddress) -> AddressRange<RemoteAddress> {
+        let address = RemoteAddress(rawValue: start.rawValue &+ unwind.lowerBound)
+        return AddressRange(start: address, count: UInt64(unwind.count))
+            ?? AddressRange(emptyAt: address)
     }
 
     private enum Region { case readOnly, code, writable }
@@ -126,6 +139,10 @@ struct PayloadLayout {
         let stub = CallStub.resolving(at: nowhere, through: nowhere, resolverWord: nowhere)
         return UInt64(stub?.code.count ?? 0)
     }
+}
+
+extension PatchObject.Piece {
+    fileprivate var isUnwindTable: Bool { section.name == ".eh_frame" }
 }
 
 extension SymbolResolution {

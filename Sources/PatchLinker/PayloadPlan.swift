@@ -9,7 +9,7 @@ import Patchability
 ///
 /// The payload is one image of three regions (``PayloadExtent``):
 ///
-///     read-only   header and record, global offset table, constants
+///     read-only   header and record, global offset table, unwind tables, constants
 ///     code        the patch's functions, call stubs, entry thunks, and for each
 ///                 detour its stub and the original's moved entry
 ///     writable    state (``PayloadState``), words of IFUNC stubs, data
@@ -47,7 +47,7 @@ public struct PayloadPlan {
         let record = Self.record(
             patch.manifest, digest: digest, target: target,
             extent: PayloadExtent(start: nowhere, readOnly: 0, code: 0, writable: 0),
-            places: places)
+            unwind: AddressRange(emptyAt: nowhere), places: places)
         layout = try PayloadLayout(
             of: object, functions: manifest.functions, movedEntries: movedEntries,
             headerSize: UInt64(PayloadHeader.encode(record).count))
@@ -85,6 +85,7 @@ public struct PayloadPlan {
         try linker.writeStubs(into: &image)
         try linker.relocate(&image)
         let entries = try linker.writeThunks(for: manifest.functions, into: &image)
+        try linker.writeThunkFrames(for: manifest.functions, into: &image)
         let stubs = try linker.writeDetourStubs(into: &image)
         let moved = linker.writeMovedEntries(
             movedEntries, of: manifest.functions.map { target.bias.remote($0.site) }, into: &image)
@@ -92,7 +93,8 @@ public struct PayloadPlan {
             Places(entry: entries[$0], stub: stubs[$0], moved: moved[$0])
         }
         let record = Self.record(
-            manifest, digest: digest, target: target, extent: extent, places: places)
+            manifest, digest: digest, target: target, extent: extent,
+            unwind: layout.unwind(at: start), places: places)
         for detour in record.detours where !detour.isReachable {
             throw LinkError.outOfRange(
                 relocation: "the detour", symbol: detour.symbol, place: detour.site,
@@ -114,7 +116,7 @@ public struct PayloadPlan {
 
     private static func record(
         _ manifest: PatchManifest, digest: String, target: PatchedObject, extent: PayloadExtent,
-        places: [Places]
+        unwind: AddressRange<RemoteAddress>, places: [Places]
     ) -> PayloadRecord {
         let bias = target.bias
         let detours = zip(manifest.functions, places).map { function, places in
@@ -132,7 +134,7 @@ public struct PayloadPlan {
         return PayloadRecord(
             name: manifest.name, version: manifest.version, digest: digest,
             base: manifest.base.identity.description, object: target.path, bias: bias,
-            extent: extent, detours: detours)
+            extent: extent, unwind: unwind, detours: detours)
     }
 }
 

@@ -20,11 +20,15 @@ public struct PayloadRecord: Equatable, Sendable {
     public let object: String
     public let bias: LoadBias
     public let extent: PayloadExtent
+    /// Where the payload's unwind tables are, in the form of .eh_frame; empty where
+    /// it has none.
+    public let unwind: AddressRange<RemoteAddress>
     public let detours: [Detour]
 
     public init(
         name: String, version: String, digest: String, base: String, object: String,
-        bias: LoadBias, extent: PayloadExtent, detours: [Detour]
+        bias: LoadBias, extent: PayloadExtent, unwind: AddressRange<RemoteAddress>,
+        detours: [Detour]
     ) {
         self.name = name
         self.version = version
@@ -33,6 +37,7 @@ public struct PayloadRecord: Equatable, Sendable {
         self.object = object
         self.bias = bias
         self.extent = extent
+        self.unwind = unwind
         self.detours = detours
     }
 }

@@ -60,6 +60,25 @@ struct Relocator {
         }
     }
 
+    /// Writes the thunks' unwind table.
+    func writeThunkFrames(
+        for functions: [ReplacedFunction], into image: inout PayloadImage
+    ) throws(LinkError) {
+        let place = address(at: layout.unwind.lowerBound)
+        var thunks: [AddressRange<RemoteAddress>] = []
+        for (index, function) in functions.enumerated() {
+            guard let contract = function.contract, let offset = layout.thunks[index],
+                let range = AddressRange(
+                    start: address(at: offset), count: EntryThunk.length(for: contract))
+            else { continue }
+            thunks.append(range)
+        }
+        guard let table = ThunkFrames.table(for: thunks, at: place) else {
+            throw .outOfReach(stub: thunks.first?.start ?? place, word: place)
+        }
+        image.write(table, at: layout.unwind.lowerBound)
+    }
+
     /// Writes the thunks and returns where the detour of each function leads.
     func writeThunks(
         for functions: [ReplacedFunction], into image: inout PayloadImage

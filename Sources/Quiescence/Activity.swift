@@ -64,11 +64,13 @@ extension Activity {
 
 extension [Activity] {
     /// The same with names for the frames. Slow: for when all threads run again.
-    public func named(in process: TargetProcess) -> [Activity] {
+    ///
+    /// - Parameter tables: those of code that belongs to no ELF object.
+    public func named(in process: TargetProcess, tables: [UnwindTable] = []) -> [Activity] {
         let instructions = compactMap(\.backtrace).reduce(into: Set<RemoteAddress>()) {
             $0.formUnion($1.instructions)
         }
-        let names = FrameNames(of: instructions, in: process)
+        let names = FrameNames(of: instructions, in: process, tables: tables)
         return map { activity in
             var activity = activity
             activity.backtrace?.take(names)

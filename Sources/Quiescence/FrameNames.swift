@@ -27,9 +27,13 @@ public struct FrameNames {
 
     private var places: [RemoteAddress: Place] = [:]
 
-    /// - Parameter addresses: instructions; of a call, not where it returns to,
-    ///   which may be the next function already.
-    public init(of addresses: Set<RemoteAddress>, in process: TargetProcess) {
+    /// - Parameters:
+    ///   - addresses: instructions; of a call, not where it returns to, which may be
+    ///     the next function already.
+    ///   - tables: those of code that belongs to no ELF object.
+    public init(
+        of addresses: Set<RemoteAddress>, in process: TargetProcess, tables: [UnwindTable] = []
+    ) {
         guard !addresses.isEmpty, let map = try? process.memoryMap(),
             let objects = try? process.loadedObjects(in: map)
         else { return }
@@ -42,9 +46,34 @@ public struct FrameNames {
             rest.subtract(own)
             name(own, in: object, of: process)
         }
+        for table in tables {
+            let own = rest.filter(table.code.contains)
+            guard !own.isEmpty else { continue }
+            rest.subtract(own)
+            name(own, by: table, of: process)
+        }
         for address in rest {
             guard let region = map.region(at: address), !region.path.isEmpty else { continue }
             places[address] = Place(object: region.path, function: nil)
+        }
+    }
+
+    /// The table tells where functions start and end.
+    private mutating func name(
+        _ addresses: Set<RemoteAddress>, by table: UnwindTable, of process: TargetProcess
+    ) {
+        let image = table.image(reading: process).flatMap {
+            try? ELFImage.parse(bytes: $0, name: table.name)
+        }
+        let ranges = ((try? image?.unwindRanges()) ?? []).map(\.range)
+        for address in addresses {
+            let range = ranges.first { $0.contains(LinkAddress(rawValue: address.rawValue)) }
+            let start = range.map { RemoteAddress(rawValue: $0.start.rawValue) }
+            var function: Place.Function?
+            if let start, let name = table.functions[start] {
+                function = .init(name: name, offset: address.rawValue - start.rawValue)
+            }
+            places[address] = Place(object: "patch '\(table.name)'", function: function)
         }
     }
 

@@ -14,13 +14,17 @@ public struct UnwindTable: Hashable, Sendable {
     public let code: AddressRange<RemoteAddress>
     /// Where the table itself is.
     public let place: AddressRange<RemoteAddress>
+    /// The names of functions, by where they start, as far as they are known.
+    public let functions: [RemoteAddress: String]
 
     public init(
-        name: String, code: AddressRange<RemoteAddress>, place: AddressRange<RemoteAddress>
+        name: String, code: AddressRange<RemoteAddress>, place: AddressRange<RemoteAddress>,
+        functions: [RemoteAddress: String] = [:]
     ) {
         self.name = name
         self.code = code
         self.place = place
+        self.functions = functions
     }
 
     /// No table of ours is longer.

@@ -3,6 +3,7 @@ import JSONText
 import LiveProcess
 import PatchFile
 import PatchLinker
+import Quiescence
 
 /// A payload found in a process, with its state at that moment.
 struct PresentPayload {
@@ -26,6 +27,13 @@ extension TargetProcess {
             payloads.append(PresentPayload(record: record, state: state))
         }
         return payloads
+    }
+
+    /// The unwind tables of the payloads that the process has now; without one, a
+    /// thread in its payload counts as busy for what its stack holds.
+    func payloadUnwindTables() -> [UnwindTable] {
+        guard let map = try? memoryMap(), let payloads = try? payloads(in: map) else { return [] }
+        return payloads.compactMap(\.record.unwindTable)
     }
 
     /// The record at `start`, whatever it says; nil where none can be read.
@@ -78,6 +86,18 @@ extension PayloadRecord {
                 map.covers(range) { $0.isExecutable && !$0.isWritable }
             }
         }
+    }
+}
+
+extension PayloadRecord {
+    /// nil where it has none. One that does not lie in the payload is none.
+    var unwindTable: UnwindTable? {
+        guard !unwind.isEmpty, let code = extent.codeRange, let readOnly = extent.readOnlyRange,
+            readOnly.contains(unwind)
+        else { return nil }
+        let names = Dictionary(
+            detours.map { ($0.entry, $0.symbol) }, uniquingKeysWith: { first, _ in first })
+        return UnwindTable(name: name, code: code, place: unwind, functions: names)
     }
 }
 

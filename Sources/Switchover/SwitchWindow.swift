@@ -58,14 +58,18 @@ struct SwitchWindow {
                 // Words on stacks look like return addresses. Whether they are takes
                 // unwind tables: those of what is loaded now, and at least one more try.
                 let isFirst = frames == nil
-                frames = CallChains(process)
+                let tables = process.payloadUnwindTables()
+                frames = CallChains(process, tables: tables)
                 if isFirst, frames != nil { continue }
-                if let stuck = activities.filter(\.neverReturns).named(in: process).first {
-                    throw .refused([.neverReturns(stuck)])
+                if let stuck = activities.first(where: \.neverReturns) {
+                    let named = [stuck].named(in: process, tables: tables)
+                    throw .refused(named.map { .neverReturns($0) })
                 }
                 let waited = clock.now - start
                 obstacle = .busy(
-                    isLast ? stays.told(activities, within: waited).named(in: process) : activities,
+                    isLast
+                        ? stays.told(activities, within: waited).named(in: process, tables: tables)
+                        : activities,
                     waited: waited)
             } catch .process(.cannotStopNow(let id, let reason)) {
                 let text = LiveProcessError.cannotStopNow(id, reason).description

@@ -12,10 +12,15 @@ import Testing
         let thread: String
         var target: [String] { ["--pid", "\(victim.pid)"] }
 
-        init(_ how: String) throws {
+        /// - Parameter fix: what is applied before the thread goes to where it stays.
+        init(_ how: String, after fix: String? = nil) throws {
             let program = try Program.compile("frames")
             patch = try Patch.build("frames-fix", for: program)
             victim = try startVictim(program)
+            if let fix {
+                let patch = try Patch.build(fix, for: program)
+                try Tool.expect(0, ["apply", patch.string, "--pid", "\(victim.pid)"])
+            }
             try victim.send(how)
             thread = try victim.readLine(startingWith: "entered ")
         }
@@ -109,6 +114,47 @@ import Testing
         #expect(try scene.victim.ask("leave") == "2")
         try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
         #expect(try scene.victim.ask("ask") == "-1")
+    }
+
+    /// The new code has frames too, which lead on to whoever called it.
+    @Test func aThreadInAPayloadIsToldWithItsBacktrace() throws {
+        let scene = try Scene("deep 2", after: "deep-fix")
+        let said = try Tool.expect(
+            3, ["revert", "deep-fix", "--timeout", "0"] + scene.target,
+            says: [
+                "thread \(scene.thread) ('walker')", " in wait_at_door+0x", " in descend+0x",
+                "(patch 'deep-fix')", " in work+0x",
+            ])
+        #expect(!said.contains("not known"))
+        #expect(try scene.victim.ask("leave") == "1002")
+        try Tool.expect(0, ["revert", "deep-fix"] + scene.target)
+        #expect(try scene.victim.ask("ask") == "0")
+    }
+
+    @Test func whatANewFunctionHasLeftIsNotInTheWay() throws {
+        let scene = try Scene("stale", after: "deep-fix")
+        try Tool.expect(0, ["revert", "deep-fix", "--timeout", "0"] + scene.target)
+        #expect(try scene.victim.ask("ask") == "0")
+        #expect(try scene.victim.ask("leave") == "1100")
+    }
+
+    /// What stands between a detour and the new code keeps registers, and so has a
+    /// frame of its own.
+    @Test func framesLeadThroughAThunk() throws {
+        let program = try Program.compile("contract")
+        let patch = try Patch.build("contract-wait-fix", for: program)
+        let victim = try startVictim(program)
+        let target = ["--pid", "\(victim.pid)"]
+        try Tool.expect(0, ["apply", patch.string] + target)
+        try victim.send("weigh")
+        _ = try victim.readLine(startingWith: "waiting")
+        let said = try Tool.expect(
+            3, ["revert", "contract-wait-fix", "--timeout", "0"] + target,
+            says: [" in clamp+0x", "(patch 'contract-wait-fix')", " in weigh+0x", " in main+0x"])
+        #expect(!said.contains("not known"))
+        #expect(try victim.ask("go on") == "7090")
+        try Tool.expect(0, ["revert", "contract-wait-fix"] + target)
+        #expect(try victim.ask("weigh") == "7090")
     }
 
     /// It is refused at once, not after the time is up.

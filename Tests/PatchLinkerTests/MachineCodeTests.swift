@@ -83,6 +83,34 @@ import Testing
         #expect(lines.last == "retq")
     }
 
+    /// What the unwind table says of a thunk, held against its code.
+    @Test(arguments: [
+        EntryContract(preserve: [.rdi], alignStack: true),
+        EntryContract(preserve: [.flags], alignStack: false),
+    ])
+    func thunkHasItsFrameWhereItsTableSaysSo(_ contract: EntryContract) throws {
+        let code = try #require(EntryThunk.code(for: contract, at: place, calling: place))
+        #expect(EntryThunk.length(for: contract) == UInt64(code.count))
+        let head = try text(Array(code[..<Int(EntryThunk.frameEnd)]), at: place)
+        #expect(head == ["endbr64", "pushq %rbp", "movq %rsp, %rbp"])
+        #expect(code[Int(EntryThunk.pushEnd)...].starts(with: [0x48, 0x89, 0xe5]))
+        let tail = try text(code, at: place).suffix(2)
+        #expect(tail.first == (contract.preserve == [.flags] ? "popq %rbp" : "leave"))
+        #expect(tail.last == "retq")
+    }
+
+    @Test func framesOfThunksFillTheirRoom() throws {
+        let near = try #require(AddressRange(start: place, count: 64))
+        let far = try #require(AddressRange(start: RemoteAddress(rawValue: 0x1000), count: 64))
+        for count in 0..<4 {
+            let thunks = Array(repeating: near, count: count)
+            let table = try #require(ThunkFrames.table(for: thunks, at: place))
+            #expect(UInt64(table.count) == ThunkFrames.size(count: count))
+            #expect(table.count % 8 == 0)
+        }
+        #expect(ThunkFrames.table(for: [near, far], at: place) == nil)
+    }
+
     @Test func codeOutOfReachIsNil() {
         let far = RemoteAddress(rawValue: 0x1000)
         #expect(CallStub.direct(at: place, through: far) == nil)

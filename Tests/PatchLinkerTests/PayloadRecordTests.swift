@@ -11,6 +11,7 @@ import Testing
         extent: PayloadExtent(
             start: RemoteAddress(rawValue: 0x5555_5554_0000), readOnly: 0x1000, code: 0x2000,
             writable: 0x1000),
+        unwind: AddressRange(emptyAt: RemoteAddress(rawValue: 0x5555_5554_0800)),
         detours: [
             .init(
                 symbol: "parse", site: RemoteAddress(rawValue: 0x5555_5555_5000),
@@ -41,6 +42,7 @@ import Testing
             object: record.object, bias: LoadBias(rawValue: 0),
             extent: PayloadExtent(
                 start: RemoteAddress(rawValue: 0), readOnly: 0, code: 0, writable: 0),
+            unwind: AddressRange(emptyAt: RemoteAddress(rawValue: 0)),
             detours: record.detours)
         #expect(PayloadHeader.encode(elsewhere).count == PayloadHeader.encode(record).count)
     }
