@@ -25,8 +25,10 @@ func shim(_ name: String, over libraries: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: libraries, path: "CModules/\(name)", cSettings: strictC)
 }
 
-func room(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func room(
+    _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []
+) -> Target {
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -76,7 +78,7 @@ let package = Package(
             [
                 "Addresses", "ELFImage", "Patchability", "PatchFile", "CDecoder", "CDebugInfo",
                 system,
-            ]),
+            ], resources: [.embedInCode("hotpatch.h")]),
         room("LiveProcess", ["Addresses", "ELFImage", "CLinuxTrace", system, logging]),
         room(
             "PatchLinker",

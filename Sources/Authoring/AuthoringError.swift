@@ -34,6 +34,7 @@ public enum AuthoringError: Error, Sendable {
     case unresolved(base: String, names: [Suggestion], missingLibraries: [String])
     case definedTwice(name: String)
     case oneFunction(names: [String], base: String)
+    case originalNotReplaced(name: String, base: String, isKnown: Bool)
 
     // Refusals.
     case unpatchable(function: String, base: String, Refusal)
@@ -43,6 +44,7 @@ public enum AuthoringError: Error, Sendable {
     case indirectFunction(name: String)
     case copies(function: String, base: String, copies: [RemainingCopy])
     case contract(function: String, base: String, ContractObstacle)
+    case originalNotCallable(function: String, base: String, OriginalRefusal)
 
     case decoder(DecoderUnavailable)
     case patch(PatchFileError)
@@ -51,7 +53,7 @@ public enum AuthoringError: Error, Sendable {
     public var isRefusal: Bool {
         switch self {
         case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
-            .contract, .outputIsInput, .patch(.outputTaken):
+            .contract, .originalNotCallable, .outputIsInput, .patch(.outputTaken):
             true
         default: false
         }
@@ -78,6 +80,8 @@ public enum AuthoringError: Error, Sendable {
         case .unresolved: "build.unresolved"
         case .definedTwice: "build.defined-twice"
         case .oneFunction: "build.one-function"
+        case .originalNotReplaced: "build.original-not-replaced"
+        case .originalNotCallable(_, _, let refusal): "build.original-\(refusal.code)"
         case .unpatchable(_, _, let refusal): "build.\(refusal.code.rawValue)"
         case .dataInBase: "build.data-in-base"
         case .threadLocal: "build.thread-local"
@@ -150,10 +154,10 @@ extension AuthoringError: CustomStringConvertible {
             .compilerMachine, .object, .system, .notKept, .decoder, .patch:
             toolText
         case .noReplacement, .ambiguous, .pickFails, .pickUnused, .unresolved, .definedTwice,
-            .oneFunction:
+            .oneFunction, .originalNotReplaced:
             nameText
         case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
-            .contract:
+            .contract, .originalNotCallable:
             refusalText
         }
     }
@@ -246,6 +250,10 @@ extension AuthoringError: CustomStringConvertible {
         case .oneFunction(let names, let base):
             "the fix defines \(names.map { "'\($0)'" }.joined(separator: " and ")), which are names of "
                 + "one function in '\(base)'; define one of them, and it replaces both"
+        case .originalNotReplaced(let name, let base, let isKnown):
+            "the fix uses HOTPATCH_ORIGINAL(\(name)), and does not replace '\(name)' of '\(base)': "
+                + (isKnown
+                    ? "call it by its name" : "there is no such function")
         default: ""
         }
     }
@@ -276,6 +284,9 @@ extension AuthoringError: CustomStringConvertible {
                 + "; put those functions into the fix too, or say --accept-copies"
         case .contract(let function, let base, let obstacle):
             "cannot replace '\(function)' of '\(base)': \(obstacle)"
+        case .originalNotCallable(let function, let base, let refusal):
+            "'\(function)' of '\(base)' cannot be called when it is replaced: \(refusal); write what "
+                + "the fix needs of it into the fix, without HOTPATCH_ORIGINAL(\(function))"
         default: ""
         }
     }

@@ -109,9 +109,22 @@ struct BaseObject {
         do throws(CatalogError) {
             return try FunctionCatalog(image, debugImage: debugImage)
         } catch {
-            if case .elf(let error) = error { throw AuthoringError.base(error) }
-            throw AuthoringError.baseKind(base: image.name, reason: "\(error)")
+            throw failure(error, image)
         }
+    }
+
+    /// Which of its functions can be called when they are replaced.
+    func originalCalls() throws(AuthoringError) -> OriginalCalls {
+        do throws(CatalogError) {
+            return try OriginalCalls(catalog)
+        } catch {
+            throw Self.failure(error, image)
+        }
+    }
+
+    private static func failure(_ error: CatalogError, _ image: ELFImage) -> AuthoringError {
+        if case .elf(let error) = error { return .base(error) }
+        return .baseKind(base: image.name, reason: "\(error)")
     }
 
     private static func checkKind(_ image: ELFImage, _ path: FilePath) throws(AuthoringError) {

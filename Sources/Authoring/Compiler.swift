@@ -10,6 +10,8 @@ struct Compiler {
     let command: [String]
     let family: Family
     let userFlags: [String]
+    /// The folder of hotpatch.h.
+    private let headers: FilePath
 
     /// Asks the compiler what it is.
     init(
@@ -20,6 +22,10 @@ struct Compiler {
         let chosen = command.map { [$0] } ?? (words.isEmpty ? ["cc"] : words)
         self.command = chosen
         self.userFlags = userFlags
+        headers = try folder.makeFolder("include")
+        try writeFile(
+            String(decoding: PackageResources.hotpatch_h, as: UTF8.self),
+            to: headers.appending("hotpatch.h"))
         let output = folder.path.appending("macros")
         let arguments = chosen + userFlags + ["-dM", "-E", "-x", "c", "/dev/null"]
         do throws(AuthoringError) {
@@ -82,7 +88,7 @@ struct Compiler {
         // debug information tells return types, and is dropped in the end.
         let mandatory = ["-c", "-fPIC", "-fno-common", "-fno-lto", "-g"]
         try run(
-            command + defaults + keep + target.flags + userFlags + mandatory + extra
+            command + defaults + keep + target.flags + userFlags + includes + mandatory + extra
                 + ["-o", object.string, source.string], on: source.string)
     }
 
@@ -98,9 +104,12 @@ struct Compiler {
             : ["-femit-all-decls", "-O0"]
         let flags = ["-w", "-g", "-c", "-fPIC", "-fno-lto"]
         try run(
-            command + ["-O2"] + userFlags + flags + keep + ["-o", object.string, source.string],
-            on: source.string)
+            command + ["-O2"] + userFlags + includes + flags + keep
+                + ["-o", object.string, source.string], on: source.string)
     }
+
+    /// Behind the user's own folders, which may have a newer one.
+    private var includes: [String] { ["-isystem", headers.string] }
 
     /// Joins objects to one (`ld -r`).
     func merge(

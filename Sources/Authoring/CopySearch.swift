@@ -8,16 +8,21 @@ import SystemPackage
 struct CopySearch {
     private let base: BaseObject
     private let debug: DebugInformation
-    /// The code of all replaced functions, parts that stand apart included.
+    /// The code that is not run any more, parts that stand apart included.
     private let replaced: [AddressRange<LinkAddress>]
     private let callers: DirectCallers
 
-    init(base: BaseObject, functions: [BaseFunction], callers: DirectCallers) {
+    /// - Parameter called: those of `functions` whose originals the fix calls.
+    init(
+        base: BaseObject, functions: [BaseFunction], called: Set<LinkAddress>,
+        callers: DirectCallers
+    ) {
         self.base = base
         self.callers = callers
         let names = Set(functions.flatMap { [$0.name] + $0.record.names.map(\.text) })
         debug = DebugInformation(of: base.debugPath, names: names.sorted())
-        replaced = functions.flatMap { [$0.record.range] + base.fragments(of: $0) }
+        replaced = functions.filter { !called.contains($0.address) }
+            .flatMap { [$0.record.range] + base.fragments(of: $0) }
     }
 
     func copies(of function: BaseFunction) -> [RemainingCopy] {
@@ -46,8 +51,10 @@ struct CopySearch {
     /// local functions of other sources may have the same name.
     private func inlinedCopies(of function: BaseFunction) -> [RemainingCopy] {
         let definitions = definitions(of: function)
+        // What it has of itself belongs to it, should it be called.
+        let own = [function.record.range] + base.fragments(of: function)
         return debug.copies.filter { copy in
-            !isReplaced(copy.address)
+            !isReplaced(copy.address) && !own.contains { $0.contains(copy.address) }
                 && definitions.contains {
                     $0.name == copy.name && $0.line == copy.line && $0.file == copy.file
                 }

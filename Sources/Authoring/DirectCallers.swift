@@ -25,14 +25,18 @@ struct DirectCallers {
     private let regions: [(range: AddressRange<LinkAddress>, bytes: ByteView)]
     /// Code that the patch replaces: what it does not run any more calls nobody.
     private let replaced: [AddressRange<LinkAddress>]
+    /// The entries of functions that are replaced, and run when the fix calls them.
+    private let called: Set<LinkAddress>
 
     init(
-        base: BaseObject, replaced: [AddressRange<LinkAddress>], decoder: FunctionDecoder
+        base: BaseObject, replaced: [AddressRange<LinkAddress>], called: Set<LinkAddress>,
+        decoder: FunctionDecoder
     ) throws(AuthoringError) {
         self.base = base
         space = BaseCode(base: base)
         self.decoder = decoder
         self.replaced = replaced
+        self.called = called
         var regions: [(range: AddressRange<LinkAddress>, bytes: ByteView)] = []
         do throws(ELFError) {
             for section in base.image.sections
@@ -56,7 +60,7 @@ struct DirectCallers {
             for reference in references(to: next) {
                 let function = space.function(containing: reference.from)
                 // A function that calls itself is not run any more either.
-                if function?.entry == entry
+                if function?.entry == entry && !called.contains(entry)
                     || replaced.contains(where: { $0.contains(reference.from) })
                 {
                     continue

@@ -44,6 +44,9 @@ struct FixObject {
         self.references = references.sorted { $0.name < $1.name }
     }
 
+    /// The functions whose originals it calls (hotpatch.h).
+    var calledOriginals: [String] { references.compactMap { PatchFile.originalName(of: $0.name) } }
+
     var functions: [Definition] { definitions.filter { $0.kind == .function } }
 
     private static func symbols(of image: ELFImage) throws(AuthoringError) -> [Symbol] {

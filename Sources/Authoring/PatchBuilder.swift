@@ -29,6 +29,8 @@ public struct PatchBuilder {
     private struct Pair {
         let original: BaseFunction
         let replacement: String
+        /// Whether the fix calls the original.
+        let callsOriginal: Bool
     }
 
     private mutating func run() throws(AuthoringError) -> BuildReport {
@@ -48,7 +50,7 @@ public struct PatchBuilder {
             throw AuthoringError.object(error)
         }
         let fix = try FixObject(image)
-        let pairs = try replacements(in: compilation)
+        let pairs = try replacements(in: compilation, fix)
         try checkPicks(
             used: Set(compilation.defined.map(\.name) + fix.references.map(\.name)))
         try checkDefinitions(fix, pairs)
@@ -73,9 +75,10 @@ public struct PatchBuilder {
     // MARK: - What replaces what
 
     private func replacements(
-        in compilation: FixCompilation
+        in compilation: FixCompilation, _ fix: FixObject
     ) throws(AuthoringError) -> [Pair] {
         var pairs: [Pair] = []
+        let called = fix.calledOriginals
         for function in compilation.defined {
             let candidates = base.functions(named: function.name)
             let chosen = try SymbolChoice.choose(
@@ -84,7 +87,10 @@ public struct PatchBuilder {
             guard let chosen,
                 let original = candidates.first(where: { $0.address == chosen.address })
             else { continue }
-            pairs.append(Pair(original: original, replacement: function.name))
+            pairs.append(
+                Pair(
+                    original: original, replacement: function.name,
+                    callsOriginal: called.contains(function.name)))
         }
         guard !pairs.isEmpty else {
             let names = compilation.defined.map(\.name)
@@ -95,6 +101,11 @@ public struct PatchBuilder {
                         name: $0,
                         similar: NameSuggestions.similar(to: $0, among: functionNames))
                 })
+        }
+        let replaced = Set(pairs.map(\.replacement))
+        if let name = called.first(where: { !replaced.contains($0) }) {
+            throw AuthoringError.originalNotReplaced(
+                name: name, base: base.name, isKnown: !base.functions(named: name).isEmpty)
         }
         return pairs.sorted { $0.original.address < $1.original.address }
     }
@@ -195,15 +206,18 @@ public struct PatchBuilder {
         _ pairs: [Pair], _ fix: FixObject, _ compilation: FixCompilation
     ) throws(AuthoringError) -> [ReplacedFunction] {
         let originals = pairs.map(\.original)
+        try checkCalledOriginals(pairs)
+        let called = Set(pairs.filter(\.callsOriginal).map(\.original.address))
         let decoder = try FunctionDecoder()
         let callers = try DirectCallers(
             base: base,
-            replaced: originals.flatMap { base.codeFunction(of: $0.record).ranges },
-            decoder: decoder)
+            replaced: originals.filter { !called.contains($0.address) }
+                .flatMap { base.codeFunction(of: $0.record).ranges },
+            called: called, decoder: decoder)
         let contracts = try ContractSearch(
             base: base, fix: fix.image, debug: DebugInformation(of: compilation.debugObject),
             decoder: decoder)
-        let copies = CopySearch(base: base, functions: originals, callers: callers)
+        let copies = CopySearch(base: base, functions: originals, called: called, callers: callers)
         var functions: [ReplacedFunction] = []
         for pair in pairs {
             functions.append(
@@ -211,6 +225,22 @@ public struct PatchBuilder {
                     pair, copies, contracts, callers.callers(of: pair.original.address)))
         }
         return functions
+    }
+
+    /// Whether what the fix calls of the base can be called.
+    private func checkCalledOriginals(_ pairs: [Pair]) throws(AuthoringError) {
+        let called = pairs.filter(\.callsOriginal)
+        guard !called.isEmpty else { return }
+        let calls = try base.originalCalls()
+        for pair in called {
+            let function = pair.original
+            // That no detour fits is said of the replacement.
+            guard function.record.verdict.site != nil,
+                let refusal = calls.verdict(of: function.record).refusal
+            else { continue }
+            throw AuthoringError.originalNotCallable(
+                function: function.name, base: base.name, refusal)
+        }
     }
 
     private mutating func replaced(
@@ -245,7 +275,8 @@ public struct PatchBuilder {
             symbol: function.name, sourceFile: function.isLocal ? function.sourceFile : nil,
             range: function.record.range, fragments: base.fragments(of: function),
             site: site.address, island: site.island, original: original,
-            replacement: pair.replacement, contract: contract, copies: remaining)
+            replacement: pair.replacement, contract: contract,
+            callsOriginal: pair.callsOriginal, copies: remaining)
     }
 
     private mutating func remainingCopies(

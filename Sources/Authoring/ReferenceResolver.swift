@@ -22,7 +22,10 @@ struct ReferenceResolver {
     }
 
     mutating func resolve(_ references: [FixObject.Reference]) throws(AuthoringError) {
-        for reference in references where reference.name != PatchFile.globalOffsetTable {
+        for reference in references
+        where reference.name != PatchFile.globalOffsetTable
+            && PatchFile.originalName(of: reference.name) == nil
+        {
             try resolve(reference)
         }
         guard unresolved.isEmpty else {

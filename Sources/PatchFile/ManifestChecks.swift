@@ -27,12 +27,24 @@ extension PatchManifest {
 
     private func checkSymbolLists() throws(PatchDefect) {
         var seen: Set<String> = []
-        for name in baseSymbols.map(\.name) + imports.map(\.name) {
+        for name in undefinedNames {
             guard seen.insert(name).inserted else { throw PatchDefect.listedTwice(name: name) }
         }
         for symbol in imports where symbol.library == nil && !symbol.weak {
             throw PatchDefect.importWithoutLibrary(name: symbol.name)
         }
+    }
+}
+
+extension PatchManifest {
+    /// The undefined symbols that stand for originals.
+    var originals: [String] {
+        functions.filter(\.callsOriginal).map { PatchFile.originalSymbol(of: $0.symbol) }
+    }
+
+    /// Every name that the object leaves open.
+    var undefinedNames: [String] {
+        baseSymbols.map(\.name) + imports.map(\.name) + originals
     }
 }
 

@@ -81,7 +81,7 @@ extension ReplacedFunction {
     fileprivate init(_ cursor: JSONCursor) throws(JSONError) {
         try cursor.allowOnly([
             "symbol", "sourceFile", "address", "size", "fragments", "site", "island",
-            "original", "replacement", "contract", "copies",
+            "original", "replacement", "contract", "callsOriginal", "copies",
         ])
         self.init(
             symbol: try cursor.member("symbol").symbolName(),
@@ -98,6 +98,7 @@ extension ReplacedFunction {
             original: try cursor.member("original").hexadecimalBytes(),
             replacement: try cursor.member("replacement").symbolName(),
             contract: try cursor.optionalMember("contract").map(EntryContract.init),
+            callsOriginal: try cursor.optionalMember("callsOriginal")?.bool() ?? false,
             copies: try RemainingCopies(try cursor.member("copies")))
     }
 }

@@ -49,6 +49,7 @@ extension ReplacedFunction {
             "original": .string(Hexadecimal.text(original)),
             "replacement": .string(replacement),
             "contract": contract.map(\.json) ?? .null,
+            "callsOriginal": .bool(callsOriginal),
             "copies": copies.json,
         ]
     }

@@ -33,6 +33,7 @@ struct ObjectChecks {
         var listed: [String: Bool] = [:]
         for symbol in manifest.baseSymbols { listed[symbol.name] = symbol.isThreadLocal }
         for symbol in manifest.imports { listed[symbol.name] = symbol.kind == .threadLocal }
+        for name in manifest.originals { listed[name] = false }
         self.listed = listed
     }
 
@@ -183,7 +184,7 @@ extension ObjectChecks {
             case .reserved(let index): throw .symbolSection(symbol.name, index: Int(index))
             }
         }
-        for name in manifest.baseSymbols.map(\.name) + manifest.imports.map(\.name)
+        for name in manifest.undefinedNames
         where !undefined.contains(name) {
             throw .listedNotUndefined(name: name)
         }

@@ -10,6 +10,9 @@ public struct PatchFile: Sendable {
     /// though no relocation that a patch may carry refers to it. It needs no
     /// place in the manifest.
     public static let globalOffsetTable = "_GLOBAL_OFFSET_TABLE_"
+    /// What the name of an undefined symbol starts with that stands for the
+    /// original of a replaced function: `hotpatch.original.NAME`.
+    static let originalPrefix = "hotpatch.original."
     /// The largest file that is read, in bytes.
     public static let sizeLimit: UInt64 = 64 << 20
     /// The largest manifest that is read, in bytes.
@@ -68,6 +71,15 @@ public struct PatchFile: Sendable {
             throw PatchFileError.notAPatch(name: name, kind: object.kind)
         }
         return (object, contents)
+    }
+
+    /// The undefined symbol that stands for the original of `function`.
+    public static func originalSymbol(of function: String) -> String { originalPrefix + function }
+
+    /// The function whose original the undefined symbol `name` stands for; nil
+    /// where it is a symbol like others.
+    public static func originalName(of name: String) -> String? {
+        name.hasPrefix(originalPrefix) ? String(name.dropFirst(originalPrefix.count)) : nil
     }
 
     private static func parse(

@@ -124,13 +124,17 @@ public struct ReplacedFunction: Equatable, Sendable {
     /// What direct callers rely on beyond the psABI; nil where the detour may
     /// lead straight to the replacement.
     public var contract: EntryContract?
+    /// Whether the patch's code refers to the original
+    /// (``PatchFile/originalSymbol(of:)``), which can be called then.
+    public var callsOriginal: Bool
     public var copies: RemainingCopies
 
     public init(
         symbol: String, sourceFile: String? = nil, range: AddressRange<LinkAddress>,
         fragments: [AddressRange<LinkAddress>] = [], site: LinkAddress,
         island: LinkAddress? = nil, original: [UInt8], replacement: String,
-        contract: EntryContract? = nil, copies: RemainingCopies = .none
+        contract: EntryContract? = nil, callsOriginal: Bool = false,
+        copies: RemainingCopies = .none
     ) {
         self.symbol = symbol
         self.sourceFile = sourceFile
@@ -141,6 +145,7 @@ public struct ReplacedFunction: Equatable, Sendable {
         self.original = original
         self.replacement = replacement
         self.contract = contract
+        self.callsOriginal = callsOriginal
         self.copies = copies
     }
 }

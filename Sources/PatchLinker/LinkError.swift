@@ -1,5 +1,6 @@
 import Addresses
 import ELFImage
+import Patchability
 
 /// Why a patch cannot be linked into a process. Nothing was changed.
 public enum LinkError: Error, Sendable {
@@ -17,6 +18,10 @@ public enum LinkError: Error, Sendable {
     case outOfReach(stub: RemoteAddress, word: RemoteAddress)
     /// A relocation that does not suit the kind of its symbol.
     case unsuitable(relocation: String, symbol: String, reason: String)
+    /// The patch calls an original whose first instructions cannot run elsewhere.
+    case originalCannotMove(symbol: String, MoveRefusal)
+    /// The same where something that they name is too far from the payload.
+    case originalOutOfReach(symbol: String, payload: RemoteAddress)
     /// No room of that many bytes within 2 GiB of the object.
     case noRoom(bytes: UInt64, object: AddressRange<RemoteAddress>)
 
@@ -30,6 +35,8 @@ public enum LinkError: Error, Sendable {
         case .outOfRange: "link.out-of-range"
         case .outOfReach: "link.out-of-reach"
         case .unsuitable: "link.unsuitable"
+        case .originalCannotMove: "link.original-cannot-move"
+        case .originalOutOfReach: "link.original-out-of-reach"
         case .noRoom: "link.no-room"
         }
     }
@@ -59,6 +66,12 @@ extension LinkError: CustomStringConvertible {
                 + "its word at \(word)"
         case .unsuitable(let relocation, let symbol, let reason):
             return "\(relocation) against '\(symbol)' cannot be linked: \(reason)"
+        case .originalCannotMove(let symbol, let refusal):
+            return "the patch calls the original of '\(symbol)', which cannot be called when it is "
+                + "replaced: \(refusal); build the patch again"
+        case .originalOutOfReach(let symbol, let payload):
+            return "the patch calls the original of '\(symbol)', whose first instructions name "
+                + "something that is more than 2 GiB from the payload at \(payload)"
         case .noRoom(let bytes, let object):
             return "no \(bytes) free bytes within 2 GiB of the object at \(object)"
         }

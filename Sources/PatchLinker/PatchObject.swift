@@ -11,6 +11,9 @@ struct PatchObject {
         case own(section: Int, offset: UInt64)
         case absolute(UInt64)
         case bound(SymbolResolution)
+        /// The original of the function of that number in the manifest: its moved
+        /// entry.
+        case original(Int)
     }
 
     /// A section that is loaded.
@@ -27,21 +30,26 @@ struct PatchObject {
     /// their addresses in the base.
     private var replaced: [Meaning: RemoteAddress] = [:]
 
-    /// - Parameter replacements: the replacement's name of each function that the
-    ///   patch replaces, with the function's own address in the process.
+    /// - Parameter functions: those that the patch replaces, in an object that is
+    ///   loaded with `bias`.
     init(
-        _ image: ELFImage, bindings: [String: SymbolResolution],
-        replacements: [(name: String, original: RemoteAddress)]
+        _ image: ELFImage, functions: [ReplacedFunction], bias: LoadBias,
+        bindings: [String: SymbolResolution]
     ) throws(LinkError) {
+        var meanings = bindings.mapValues { Meaning.bound($0) }
+        for (index, function) in functions.enumerated() where function.callsOriginal {
+            meanings[PatchFile.originalSymbol(of: function.symbol)] = .original(index)
+        }
         do {
             pieces = try Self.pieces(of: image)
-            symbols = try Self.symbols(of: image, bindings: bindings)
+            symbols = try Self.symbols(of: image, undefined: meanings)
         } catch {
             throw .object(error)
         }
-        for (name, original) in replacements {
+        for function in functions {
+            let name = function.replacement
             guard let (section, offset) = own(named: name) else { throw .unbound(symbol: name) }
-            replaced[.own(section: section, offset: offset)] = original
+            replaced[.own(section: section, offset: offset)] = bias.remote(function.range.start)
         }
     }
 
@@ -115,7 +123,7 @@ struct PatchObject {
     }
 
     private static func symbols(
-        of image: ELFImage, bindings: [String: SymbolResolution]
+        of image: ELFImage, undefined: [String: Meaning]
     ) throws(ELFError) -> [(name: String, meaning: Meaning?)] {
         guard let table = try image.symbolTable(.full) else { return [] }
         var symbols: [(name: String, meaning: Meaning?)] = []
@@ -125,7 +133,7 @@ struct PatchObject {
                 switch symbol.section {
                 case .section(let section): .own(section: section, offset: symbol.value.rawValue)
                 case .absolute: .absolute(symbol.value.rawValue)
-                case .undefined: bindings[symbol.name].map { .bound($0) }
+                case .undefined: undefined[symbol.name]
                 default: nil
                 }
             symbols.append((symbol.name, meaning))

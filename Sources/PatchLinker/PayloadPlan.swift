@@ -34,12 +34,13 @@ public struct PayloadPlan {
         manifest = patch.manifest
         digest = Hexadecimal.text(patch.digest)
         object = try PatchObject(
-            patch.object, bindings: bindings,
-            replacements: patch.manifest.functions.map {
-                ($0.replacement, target.bias.remote($0.range.start))
-            })
+            patch.object, functions: manifest.functions, bias: target.bias, bindings: bindings)
         self.target = target
         (movedEntries, moveRefusals) = Self.movedEntries(of: manifest.functions, in: target)
+        for function in manifest.functions where function.callsOriginal {
+            guard let refusal = moveRefusals[function.symbol] else { continue }
+            throw .originalCannotMove(symbol: function.symbol, refusal)
+        }
         let nowhere = RemoteAddress(rawValue: 0)
         let places = movedEntries.map {
             Places(entry: nowhere, stub: nowhere, moved: $0 == nil ? nil : nowhere)
@@ -89,6 +90,10 @@ public struct PayloadPlan {
         let stubs = try linker.writeDetourStubs(into: &image)
         let moved = linker.writeMovedEntries(
             movedEntries, of: manifest.functions.map { target.bias.remote($0.site) }, into: &image)
+        for (function, moved) in zip(manifest.functions, moved)
+        where function.callsOriginal && moved == nil {
+            throw .originalOutOfReach(symbol: function.symbol, payload: start)
+        }
         let places = entries.indices.map {
             Places(entry: entries[$0], stub: stubs[$0], moved: moved[$0])
         }

@@ -219,6 +219,11 @@ struct Relocator {
                 throw .unbound(symbol: "section \(section)")
             }
             return address(at: base).rawValue &+ offset
+        case .original(let index):
+            guard let offset = layout.movedEntries[index] else {
+                throw .unbound(symbol: "the original of function \(index)")
+            }
+            return address(at: offset).rawValue
         case .bound(.near(let address)), .bound(.far(let address, _)): return address.rawValue
         case .bound(.absent): return 0
         case .bound(.indirect(let resolver)):

@@ -74,6 +74,7 @@ public struct Opcode: RawRepresentable, Hashable, Sendable {
     public static let endbr64 = Self(rawValue: UInt16(X86_INS_ENDBR64.rawValue))
     public static let mov = Self(rawValue: UInt16(X86_INS_MOV.rawValue))
     public static let movsxd = Self(rawValue: UInt16(X86_INS_MOVSXD.rawValue))
+    public static let cdqe = Self(rawValue: UInt16(X86_INS_CDQE.rawValue))
     public static let add = Self(rawValue: UInt16(X86_INS_ADD.rawValue))
     public static let pop = Self(rawValue: UInt16(X86_INS_POP.rawValue))
 

@@ -44,18 +44,25 @@ enum JumpOrigin {
         return isWhole ? .pointer : .computed
     }
 
-    /// Whether `register` was loaded as a signed word of 32 bits.
+    /// Whether `register` was loaded as a signed word of 32 bits, at once or in two
+    /// steps.
     private static func isEntry(
         _ register: Register, _ starts: ArraySlice<UInt64>, _ region: CodeRegion,
         _ decoder: borrowing Decoder
     ) -> Bool {
+        var wanted = register
+        var isExtended = false
         for start in starts {
             guard let before = decode(start, in: region, decoder) else { return false }
-            guard before.writes.contains(RegisterSet(register)) else { continue }
-            guard before.opcode == .movsxd, case .memory? = before.operands.last else {
-                return false
+            guard before.writes.contains(RegisterSet(wanted)) else { continue }
+            switch (before.opcode, before.operands.last) {
+            case (.movsxd, .memory?): return true
+            case (.mov, .memory?): return isExtended
+            case (.movsxd, .register(let source, 4)?) where !isExtended: wanted = source
+            case (.cdqe, _) where !isExtended: break
+            default: return false
             }
-            return true
+            isExtended = true
         }
         return false
     }

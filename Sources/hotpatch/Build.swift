@@ -11,7 +11,8 @@ struct Build: ParsableCommand {
             Every function that the sources define and the base has too is replaced. The sources may \
             use all functions and variables of the base, static ones included (declare them \
             'extern'), and what the libraries export that the base is linked with; whatever else \
-            they define comes along.
+            they define comes along. With #include <hotpatch.h>, which needs no -I, \
+            HOTPATCH_ORIGINAL(name) is the function 'name' that the fix replaces, to be called from it.
 
             The compiler is $CC, or else 'cc'. Flags for it follow a '--':
 

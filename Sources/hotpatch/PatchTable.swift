@@ -108,6 +108,7 @@ extension ReplacedFunction {
             if !contract.preserve.isEmpty { parts.append("keeps \(contract.keptNames)") }
             if contract.alignStack { parts.append("aligns the stack") }
         }
+        if callsOriginal { parts.append("calls the original") }
         if case .unknown = copies { parts.append("inlined copies unknown") }
         return parts.joined(separator: "; ")
     }

@@ -24,6 +24,11 @@ FUNCTION(calls_one_of_two, ENTRY "pop %rbx\nmov (%rdi),%rax\ntest %esi,%esi\n"
 FUNCTION(switches, ENTRY "lea .Lswitches(%rip),%rdx\nmovslq (%rdx,%rdi,4),%rax\nadd %rdx,%rax\n"
     "notrack jmp *%rax\n1: dec %ebx\n2:" LEAVE
     ".section .rodata\n.p2align 2\n.Lswitches: .long 1b-.Lswitches\n.long 2b-.Lswitches\n.text");
+// What GCC makes of it without optimisation.
+FUNCTION(switches_in_steps, ENTRY "lea 0(,%rdi,4),%rdx\nlea .Lsteps(%rip),%rax\n"
+    "mov (%rdx,%rax),%eax\ncltq\nlea .Lsteps(%rip),%rdx\nadd %rdx,%rax\njmp *%rax\n"
+    "1: dec %ebx\n2:" LEAVE
+    ".section .rodata\n.p2align 2\n.Lsteps: .long 1b-.Lsteps\n.long 2b-.Lsteps\n.text");
 // A list of labels, none of which is the entry, and a pointer to the function.
 FUNCTION(goes_to_label, ENTRY "lea .Llabels(%rip),%rdx\njmp *(%rdx,%rdi,8)\n1: dec %ebx\n2:" LEAVE
     ".section .data.rel.ro,\"aw\"\n.p2align 3\n.Llabels: .quad 1b, 2b\n.quad plain\n"

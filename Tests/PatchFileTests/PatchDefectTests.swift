@@ -58,6 +58,22 @@ import Testing
             }.contains("overlaps"))
     }
 
+    @Test func originals() throws {
+        let calling =
+            PatchFixture.source + "int old(int) __asm__(\"hotpatch.original.target\");"
+            + "int again(int x) { return old(x); }"
+        let object = try PatchFixture.object(calling)
+        #expect(try defect(object: object).contains("'hotpatch.original.target'"))
+        #expect(
+            try defect { $0.functions[0].callsOriginal = true }
+                .contains("'hotpatch.original.target'"))
+        var manifest = PatchFixture.manifest()
+        manifest.functions[0].callsOriginal = true
+        let (_, patch) = try PatchFile.make(
+            object: object, manifest: manifest, name: "fix.hpatch")
+        #expect(patch.manifest == manifest)
+    }
+
     /// The range is 0x1140 to 0x1150, and behind the site lies 0x1146.
     @Test(
         arguments: [

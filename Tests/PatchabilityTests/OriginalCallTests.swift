@@ -26,6 +26,7 @@ import Testing
         "plain", "calls_itself", "loop_behind", "loop_in_entry", "calls_at_its_end",
         "calls_at_its_end_if", "calls_pointer_at_its_end", "calls_argument_at_its_end",
         "calls_member_at_its_end", "calls_result_at_its_end", "calls_one_of_two", "switches",
+        "switches_in_steps",
         "goes_to_label", "in_two_parts", "shared_code",
     ])
     func callable(_ name: String) throws {
