@@ -135,6 +135,10 @@ let package = Package(
                 "Addresses", "JSONText", "ELFImage", "LiveProcess", "PatchFile", "PatchLinker",
                 "Patchability", "TestSupport", system,
             ]),
+        // What `make test-real` runs; build.sh fetches and builds the programs.
+        tests(
+            "RealProgramsTests", ["HotpatchKit", "TestSupport", system],
+            exclude: ["build.sh", "nginx.conf", "nginx.requests", "redis.commands", "sqlite3.sql"]),
         tests("JSONTextTests", ["JSONText"]),
         tests(
             "PatchFileTests",
