@@ -79,22 +79,6 @@ extension [Activity] {
     }
 }
 
-extension GuardedCode {
-    /// The first word of a stack from `start` on that lies in guarded code, or nil.
-    ///
-    /// Every aligned word counts, whatever it is: return addresses, program
-    /// counters that the kernel saved in signal frames, and leftovers alike. That
-    /// is sound without unwinding anything, and a word costs one comparison.
-    public func firstHit(
-        inStack words: Span<UInt64>, from start: Int = 0
-    ) -> (index: Int, stretch: Stretch)? {
-        for index in start..<max(start, words.count) {
-            if let stretch = stretch(at: words[index]) { return (index, stretch) }
-        }
-        return nil
-    }
-}
-
 extension Activity: CustomStringConvertible {
     /// A sentence, without the backtrace.
     public var description: String {
@@ -124,8 +108,8 @@ extension Activity: CustomStringConvertible {
 }
 
 extension Duration {
-    /// With one decimal.
-    var seconds: String {
+    /// `1.5`: seconds as people read them.
+    package var seconds: String {
         let (seconds, attoseconds) = components
         return "\(seconds).\(attoseconds / 100_000_000_000_000_000)"
     }

@@ -55,10 +55,23 @@ public struct GuardedCode: Sendable {
     var sites: GuardedCode { GuardedCode(stretches.filter { $0.degree == .site }) }
 
     /// The stretch that `address` lies in; a site before the function around it.
-    @inline(__always)
     public func stretch(at address: UInt64) -> Stretch? {
-        guard index.isNear(address) else { return nil }
-        return index.element(at: address).map { stretches[$0] }
+        index.element(at: address).map { stretches[$0] }
+    }
+
+    /// The first word of a stack from `start` on that lies in guarded code, or nil.
+    ///
+    /// Every aligned word counts, whatever it is: return addresses, program
+    /// counters that the kernel saved in signal frames, and leftovers alike. That
+    /// is sound without unwinding anything, and a word costs one comparison.
+    public func firstHit(
+        inStack words: Span<UInt64>, from start: Int = 0
+    ) -> (index: Int, stretch: Stretch)? {
+        let (low, span) = (index.low, index.span)
+        for position in start..<max(start, words.count) where words[position] &- low <= span {
+            if let stretch = stretch(at: words[position]) { return (position, stretch) }
+        }
+        return nil
     }
 }
 

@@ -11,10 +11,12 @@ struct StretchIndex: Sendable {
     /// none. Empty for no elements.
     private let starts: [UInt64]
     private let owners: [Int32]
-    /// The first addresses of the clusters that the elements lie in, and the
-    /// number of bytes to the last: one comparison of vectors settles the words
-    /// that are no code, and most that are. A program and a library lie far
-    /// apart, with heaps and other libraries in between.
+    /// The first address of any element, and the number of bytes to the last. A
+    /// loop that keeps these two settles most words at a quarter of a nanosecond.
+    let low: UInt64
+    let span: UInt64
+    /// The same of the clusters that the elements lie in, as a program and a library
+    /// do, which are far apart, with heaps and other libraries in between.
     private let clusterStarts: SIMD4<UInt64>
     private let clusterSpans: SIMD4<UInt64>
 
@@ -29,16 +31,15 @@ struct StretchIndex: Sendable {
         }
         self.clusterStarts = clusterStarts
         self.clusterSpans = clusterSpans
-    }
-
-    /// Whether `address` may lie in an element. False is final.
-    @inline(__always)
-    func isNear(_ address: UInt64) -> Bool {
-        any((SIMD4(repeating: address) &- clusterStarts) .<= clusterSpans)
+        low = clusters.first?.lowerBound ?? .max
+        span = (clusters.last?.upperBound ?? .max) - low
     }
 
     /// The index of the element that `address` lies in, or nil.
     func element(at address: UInt64) -> Int? {
+        guard any((SIMD4(repeating: address) &- clusterStarts) .<= clusterSpans) else {
+            return nil
+        }
         // The number of segments that start at or before the address.
         var low = 0
         var high = starts.count

@@ -71,12 +71,16 @@ public struct ThreadJudge {
         self.map = map
         self.watched = watched
         words = Array(repeating: 0, count: Self.pieceLength)
-        hits.reserveCapacity(64)
+        hits.reserveCapacity(Self.mostHits)
         left.reserveCapacity(watched.count)
         if frames != nil { recorded.reserveCapacity(CallChains.capacity) }
     }
 
     public var isQuiet: Bool { hits.isEmpty }
+    /// Whether more threads are in the way than anybody wants to read about: a stop
+    /// that comes to nothing should be short.
+    public var isFull: Bool { hits.count >= Self.mostHits }
+    public static let mostHits = 16
 
     /// Looks at a thread that has just stopped; whether it is out of the way.
     public mutating func isQuiet(_ thread: StoppedThread) -> Bool {

@@ -171,10 +171,8 @@ extension SwitchoverError {
     }
 
     private static func list(_ activities: [Activity]) -> String {
-        let limit = 8
-        let rest = activities.count - limit
-        return activities.prefix(limit).map(\.description).joined(separator: "; ")
-            + (rest > 0 ? "; and \(rest) more threads" : "")
+        activities.map(\.description).joined(separator: "; ")
+            + (activities.count < ThreadJudge.mostHits ? "" : "; and perhaps others")
     }
 
     private static func advice(_ activities: [Activity]) -> String {
@@ -193,10 +191,10 @@ extension SwitchoverError: CustomStringConvertible {
         case .refused(let reasons):
             return reasons.map(\.description).joined(separator: "\n  ")
         case .busy(let activities, let waited):
-            return "gave up after \(waited.components.seconds) s, nothing was changed: "
+            return "gave up after \(waited.seconds) s, nothing was changed: "
                 + Self.list(activities) + "; " + Self.advice(activities)
         case .cannotStop(let reason, let waited):
-            return "gave up after \(waited.components.seconds) s, nothing was changed: \(reason)"
+            return "gave up after \(waited.seconds) s, nothing was changed: \(reason)"
         case .interrupted(let signal):
             return "interrupted by signal \(signal), nothing was changed"
         case .process(let error):

@@ -92,8 +92,8 @@ struct SwitchWindow {
         _ = try process.looked { p throws(LiveProcessError) in try p.prefault(text: places) }
     }
 
-    /// - Parameter isLast: whether to look at every thread although one was found
-    ///   busy, so that the refusal names them all.
+    /// - Parameter isLast: whether to look at other threads although one was found
+    ///   busy, so that the refusal names them.
     private func attempt(
         frames: CallChains?, stays: inout Stays, isLast: Bool
     ) throws(SwitchoverError) -> Passage {
@@ -104,7 +104,7 @@ struct SwitchWindow {
         let outcome = try process.looked { p throws(LiveProcessError) in
             try p.withAllThreadsStopped(
                 judging: { thread in
-                    judge.isQuiet(thread) || isLast ? .fine : .giveUp
+                    judge.isQuiet(thread) || (isLast && !judge.isFull) ? .fine : .giveUp
                 },
                 { stopped in
                     let ending = judge.isQuiet ? write(&stopped) : Ending.busy

@@ -3,13 +3,12 @@ import JSONText
 
 /// The threads that are in the way of a switch, for people and for programs.
 extension [Activity] {
-    private static var shownThreads: Int { 8 }
     private static var shownFrames: Int { 24 }
 
-    /// The backtraces of the first few threads, indented; empty where there are none.
+    /// The backtraces, indented; empty where there are none.
     var text: String {
         var text = ""
-        for activity in prefix(Self.shownThreads) {
+        for activity in self {
             guard let backtrace = activity.backtrace else { continue }
             text += "  \(activity.who.printableLine):\n"
             for line in backtrace.lines(limit: Self.shownFrames) {

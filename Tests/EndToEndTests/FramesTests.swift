@@ -157,6 +157,26 @@ import Testing
         #expect(try victim.ask("weigh") == "7090")
     }
 
+    /// Of many threads some are named: to look at all of them would keep the program
+    /// standing for nothing.
+    @Test func ofACrowdSomeAreNamed() throws {
+        let program = try Program.compile("crowd")
+        let patch = try Patch.build("crowd-fix", for: program)
+        let victim = try startVictim(program, ["200"])
+        let target = ["--pid", "\(victim.pid)"]
+        let document = try Tool.json(
+            ["apply", patch.string, "--timeout", "0.1"] + target, code: 3)
+        let result = try #require(document.member("targets").elements().first)
+        let named = try result.member("busyThreads").elements()
+        #expect((2..<200).contains(named.count))
+        #expect(try named.allSatisfy { try $0.member("backtraceComplete").bool() })
+        #expect(try Set(named.map { try $0.member("thread").integer() }).count == named.count)
+        #expect(try result.member("message").string().contains("and perhaps others"))
+        #expect(try victim.ask("leave") == "200")
+        try Tool.expect(0, ["apply", patch.string] + target)
+        #expect(try victim.ask("ask") == "new")
+    }
+
     /// It is refused at once, not after the time is up.
     @Test(arguments: ["check", "apply"]) func aMainLoopIsRefused(_ command: String) throws {
         let program = try Program.compile("frames")

@@ -1,0 +1,5 @@
+// Does not stay.
+const char *dwell(int stays) {
+    (void)stays;
+    return "new";
+}
