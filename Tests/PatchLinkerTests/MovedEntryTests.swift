@@ -205,6 +205,32 @@ import Testing
         #expect(refused.count * 1000 <= count, "\(count) functions, refused: \(refused)")
     }
 
+    /// Whatever bytes there are: refused, or moved as well as compilers' code.
+    @Test func anyBytes() throws {
+        let decoder = try Decoder()
+        var random = SplitMix(state: 7)
+        var moved = 0
+        for _ in 0..<50_000 {
+            var code = (0..<24).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+            // Branches are what there is to get wrong.
+            if random.next() & 1 == 0 {
+                code[Int(random.next() % 5)] =
+                    [0x74, 0xeb, 0xe2, 0xe3, 0xe8][
+                        Int(random.next() % 5)]
+                code[Int(random.next() % 5)] = UInt8(random.next() % 12) &- 6
+            }
+            guard let entry = try? MovedEntry(code: code, covering: Int(random.next() % 9)) else {
+                continue
+            }
+            moved += 1
+            // Where a displacement leads out of reach, there is no code.
+            if entry.code(at: place, movedFrom: site) != nil {
+                try expectSame(code, entry, decoder)
+            }
+        }
+        #expect(moved > 10_000)
+    }
+
     /// Moves the entries of a program's functions, destroys the original ones,
     /// and runs it: each does what its untouched copy does.
     @Test func movedEntriesRun() throws {

@@ -116,7 +116,7 @@ import Testing
 }
 
 /// Repeatable noise (Steele, Lea and Flood, SplitMix64).
-private struct SplitMix {
+struct SplitMix {
     var state: UInt64
 
     mutating func next() -> UInt64 {
