@@ -25,17 +25,24 @@ public struct FunctionCode {
     /// longjmp(3) and its own end a thread can still leave.
     ///
     /// False where it cannot be told: where a register or the memory says where a
-    /// jump leads, and where bytes are no known instructions.
-    public var neverReturns: Bool {
+    /// jump leads, other than by a jump table, and where bytes are no known
+    /// instructions.
+    public func neverReturns(_ decoder: borrowing Decoder) -> Bool {
         guard let entry = parts.first, !entry.bytes.isEmpty else { return false }
         var open: [UInt64] = [entry.start]
+        var tables = 0
         var seen: Set<UInt64> = []
         while let start = open.popLast() {
             var address: UInt64? = start
             while let position = address, seen.insert(position).inserted {
-                switch step(at: position) {
+                switch step(at: position, decoder) {
                 case .leaves: return false
                 case .ends: address = nil
+                case .goesAnywhere:
+                    if tables == 0 { open += parts.flatMap(\.instructions) }
+                    tables += 1
+                    guard tables <= Self.mostTables else { return false }
+                    address = nil
                 case .goesOn(let next, let branch):
                     if let branch { open.append(branch) }
                     address = next
@@ -45,15 +52,20 @@ public struct FunctionCode {
         return true
     }
 
+    /// Each is found by a walk through the function, whose bytes may be a stranger's.
+    private static let mostTables = 64
+
     private enum Step {
         /// It returns, goes elsewhere, or where it goes cannot be told.
         case leaves
         /// Nothing of the function comes after it.
         case ends
         case goesOn(next: UInt64?, branch: UInt64?)
+        /// A table says where; to any place of the function, for all that is known.
+        case goesAnywhere
     }
 
-    private func step(at address: UInt64) -> Step {
+    private func step(at address: UInt64, _ decoder: borrowing Decoder) -> Step {
         guard let part = parts.first(where: { $0.contains(address) }),
             let shape = part.bytes.shape(at: Int(address - part.start))
         else { return .leaves }
@@ -65,6 +77,9 @@ public struct FunctionCode {
             // What stands last was compiled to be never returned to.
             return isInside(next) ? .goesOn(next: next, branch: nil) : .ends
         case .jump, .conditionalJump:
+            guard shape.relative_size > 0 else {
+                return part.isTableJump(at: address, decoder) ? .goesAnywhere : .leaves
+            }
             guard let target = part.target(of: shape, at: address), isInside(target) else {
                 return .leaves
             }
@@ -82,6 +97,54 @@ public struct FunctionCode {
 extension FunctionCode.Part {
     fileprivate func contains(_ address: UInt64) -> Bool {
         address >= start && address - start < UInt64(bytes.count)
+    }
+
+    /// Where instructions start, one after the other.
+    fileprivate var instructions: [UInt64] {
+        var starts: [UInt64] = []
+        var offset = 0
+        while let shape = bytes.shape(at: offset) {
+            starts.append(start &+ UInt64(offset))
+            offset += Int(shape.length)
+        }
+        return starts
+    }
+
+    /// Whether the jump at `address` goes by a table, as compilers make one of a
+    /// `switch` in code that can lie anywhere:
+    ///
+    ///     movslq (%table,%index,4),%place
+    ///     add    %table,%place
+    ///     jmp    *%place
+    fileprivate func isTableJump(at address: UInt64, _ decoder: borrowing Decoder) -> Bool {
+        // Which registers hold an entry of a table, and an entry with the table's
+        // address added.
+        var entry: Register?
+        var place: Register?
+        for position in instructions.prefix(while: { $0 <= address }).suffix(16) {
+            guard
+                let instruction = decoder.decode(
+                    bytes, at: Int(position - start), address: LinkAddress(rawValue: position))
+            else { return false }
+            let operands = instruction.operands
+            if position == address {
+                guard case .register(let target, _)? = operands.first else { return false }
+                return target == place
+            }
+            switch (instruction.opcode, operands.first, operands.last) {
+            case (.movsxd, .register(let register, 8)?, .memory(let memory)?)
+            where memory.base != nil && memory.index != nil && memory.scale == 4:
+                (entry, place) = (register, nil)
+            case (.add, .register(let sum, 8)?, .register(let other, 8)?)
+            where sum == entry || other == entry:
+                (entry, place) = (nil, sum)
+            default:
+                if let held = entry, instruction.writes.contains(RegisterSet(held)) { entry = nil }
+                if let held = place, instruction.writes.contains(RegisterSet(held)) { place = nil }
+                if instruction.flow != .next { (entry, place) = (nil, nil) }
+            }
+        }
+        return false
     }
 
     /// Where a direct branch leads: its displacement ends it, and counts from

@@ -40,7 +40,9 @@ import LiveProcess
                 unsafe cunwind_add(space, object.path, descriptor, object.bias.rawValue)
             }
         }
-        for table in tables {
+        var room = UnwindTable.totalLimit
+        for table in tables where table.place.count <= room {
+            room -= table.place.count
             add(table.name, table.image(reading: process))
         }
         // The kernel's own object has no file. Time is asked for there.

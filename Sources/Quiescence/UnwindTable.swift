@@ -29,6 +29,8 @@ public struct UnwindTable: Hashable, Sendable {
 
     /// No table of ours is longer.
     static let sizeLimit: UInt64 = 16 << 20
+    /// So much is read of all tables of a process, which may have forged thousands.
+    static let totalLimit: UInt64 = 64 << 20
 
     /// The table as an ELF object that is loaded where it is linked; nil where it
     /// cannot be read or cannot be one.

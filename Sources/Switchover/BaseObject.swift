@@ -51,8 +51,17 @@ struct BaseObject {
         }
     }
 
-    /// The code of a function that is replaced, with its fragments.
-    func code(of function: ReplacedFunction) -> FunctionCode {
+    /// Whether a function that is replaced has no end, as far as it can be told:
+    /// otherwise a thread in it is waited for.
+    func neverReturns(_ function: ReplacedFunction) -> Bool {
+        do throws(DecoderUnavailable) {
+            return code(of: function).neverReturns(try Decoder())
+        } catch {
+            return false
+        }
+    }
+
+    private func code(of function: ReplacedFunction) -> FunctionCode {
         let whole = FunctionCode.Part(
             start: function.range.start, bytes: ByteView(function.original))
         return FunctionCode(

@@ -26,7 +26,7 @@ struct SwitchGuards {
     mutating func addOriginal(_ function: ReplacedFunction, at base: BaseObject) {
         let bias = base.object.bias
         let site = bias.remote(function.site)
-        let neverReturns = base.code(of: function).neverReturns
+        let neverReturns = base.neverReturns(function)
         if let range = bias.remote(function.range),
             let stretch = GuardedCode.Stretch.function(
                 range, entry: site, endIsReturn: function.mayEndInCall, symbol: function.symbol,
