@@ -17,52 +17,27 @@ enum TracerThread {
         var ends: [Int32] = [-1, -1]
         let piped = unsafe clinux_pipe(&ends)
         if piped < 0 { throw Errno(rawValue: -piped) }
-        let done = Descriptor(rawValue: ends[0])
-        // Closed by the thread when it has finished: that wakes the watch.
-        let work = Work(finishing: ends[1])
+        let (done, finishing) = (Descriptor(rawValue: ends[0]), ends[1])
         var result: R?
-        let failure = withoutActuallyEscaping({ result = body() }) { body in
-            work.body = body
-            return runAndWatch(work, until: done, watch)
-        }
-        guard let result else { throw Errno(rawValue: failure) }
-        return result
-    }
-
-    private final class Work {
-        var body: () -> Void = {}
-        private let finishing: Int32
-
-        init(finishing: Int32) { self.finishing = finishing }
-
-        func perform() {
-            body()
-            body = {}
-            close(finishing)
-        }
-    }
-
-    /// 0, or the error number.
-    private static func runAndWatch(
-        _ work: Work, until done: Descriptor, _ watch: SeizeWatch
-    ) -> Int32 {
-        let box = unsafe Unmanaged.passRetained(work)
-        var thread = pthread_t()
-        let failure = unsafe pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument = unsafe argument else { return nil }
-                unsafe Unmanaged<Work>.fromOpaque(argument).takeRetainedValue().perform()
+        let failure = withoutActuallyEscaping({ result = body() }) { body -> Errno? in
+            do throws(Errno) {
+                let thread = try OSThread {
+                    body()
+                    // That wakes the watch.
+                    close(finishing)
+                }
+                var waiter = pollfd(fd: done.rawValue, events: Int16(POLLIN), revents: 0)
+                while unsafe poll(&waiter, 1, 10) <= 0 { watch.look() }
+                thread.join()
                 return nil
-            }, box.toOpaque())
-        guard failure == 0 else {
-            unsafe box.release()
-            work.body = {}
-            return failure
+            } catch {
+                close(finishing)
+                return error
+            }
         }
-        var waiter = pollfd(fd: done.rawValue, events: Int16(POLLIN), revents: 0)
-        while unsafe poll(&waiter, 1, 10) <= 0 { watch.look() }
-        return pthread_join(thread, nil)
+        if let failure { throw failure }
+        guard let result else { throw .noMemory }
+        return result
     }
 }
 

@@ -77,7 +77,7 @@ extension Switchover {
             try p.requireSupportedProgram()
             try p.requireUntraced()
         }
-        let plan = try ApplyPlan.make(patches, for: process)
+        let plan = try ApplyPlan.make(patches, for: process, options.images)
         if plan.patches.contains(where: { $0.kept == nil }), !options.allowsSeccomp {
             try process.looked { p throws(LiveProcessError) in try p.requireNoSeccompFilter() }
         }

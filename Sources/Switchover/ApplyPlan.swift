@@ -17,13 +17,13 @@ struct ApplyPlan {
     ///
     /// Throws `refused` with every reason that was found, or `process`.
     static func make(
-        _ patches: [PatchFile], for process: TargetProcess
+        _ patches: [PatchFile], for process: TargetProcess, _ images: ObjectImages
     ) throws(SwitchoverError) -> ApplyPlan {
         let surroundings = try process.looked { p throws(LiveProcessError) in
             let map = try p.memoryMap()
             return PatchPlan.Surroundings(
                 process: p, map: map, objects: try p.loadedObjects(in: map),
-                stack: try PatchStack(of: p, in: map))
+                stack: try PatchStack(of: p, in: map), images: images)
         }
         let applied = surroundings.stack.patches.filter { $0.state == .applied }
         var plans: [PatchPlan] = []

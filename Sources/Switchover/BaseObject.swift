@@ -14,7 +14,8 @@ struct BaseObject {
     /// Finds the patch's base among what the process has loaded, by its build id
     /// as it stands in memory, or where there is none by what its file holds.
     static func find(
-        _ base: Base, among objects: [LoadedObject], of process: TargetProcess
+        _ base: Base, among objects: [LoadedObject], of process: TargetProcess,
+        _ images: ObjectImages
     ) throws(SwitchoverError) -> BaseObject {
         var sameName: [SwitchRefusal.FoundObject] = []
         for object in objects {
@@ -22,7 +23,8 @@ struct BaseObject {
             switch base.identity {
             case .buildID(let bytes):
                 if object.buildID?.bytes == bytes {
-                    return BaseObject(object: object, image: try open(object, of: process))
+                    return BaseObject(
+                        object: object, image: try open(object, of: process, images))
                 }
                 if isNamesake {
                     let identity = object.buildID.map { "\($0)" } ?? "without a build id"
@@ -30,7 +32,7 @@ struct BaseObject {
                 }
             case .contentDigest:
                 guard object.buildID == nil || isNamesake else { continue }
-                let image = try open(object, of: process)
+                let image = try open(object, of: process, images)
                 guard let identity = try? BaseIdentity(of: image) else { continue }
                 if identity == base.identity { return BaseObject(object: object, image: image) }
                 if isNamesake {
@@ -42,10 +44,10 @@ struct BaseObject {
     }
 
     static func open(
-        _ object: LoadedObject, of process: TargetProcess
+        _ object: LoadedObject, of process: TargetProcess, _ images: ObjectImages
     ) throws(SwitchoverError) -> ELFImage {
         do {
-            return try process.openImage(of: object)
+            return try images.image(of: object, in: process)
         } catch {
             throw .process(error)
         }
@@ -94,11 +96,12 @@ extension LoadedObject {
 extension ProcessSearch {
     /// The processes that have code of all the bases mapped.
     public static func mapping(_ bases: [Base]) throws(Errno) -> ProcessSearch {
-        try matching { process throws(LiveProcessError) in
+        let images = ObjectImages()
+        return try matching { process throws(LiveProcessError) in
             let objects = try process.loadedObjects()
             do throws(SwitchoverError) {
                 for base in bases {
-                    _ = try BaseObject.find(base, among: objects, of: process)
+                    _ = try BaseObject.find(base, among: objects, of: process, images)
                 }
                 return true
             } catch .process(let error) {

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// Signals that would end or stop the tool in the middle of its work, held back
 /// until it is done or has tidied up.
@@ -34,17 +35,25 @@ public enum HeldSignals {
         exit(128 + number)
     }
 
+    /// The signal that has asked the tool to end; 0 before one did. Every thread
+    /// that works for it is to hear of it.
+    private static let arrived = Atomic<Int32>(0)
+
     /// Throws `interrupted` where a signal has come that asks the tool to end. The
     /// caller is to let go of everything, say so, and raise it again.
     static func check() throws(SwitchoverError) { try pause(.zero) }
 
     /// Waits for `duration`, or until such a signal comes.
     static func pause(_ duration: Duration) throws(SwitchoverError) {
+        let earlier = arrived.load(ordering: .relaxed)
+        if earlier != 0 { throw .interrupted(signal: earlier) }
         var wanted = requestsToEnd()
         let (seconds, attoseconds) = max(duration, .zero).components
         var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
         let signal = unsafe sigtimedwait(&wanted, nil, &time)
-        if signal > 0 { throw .interrupted(signal: signal) }
+        guard signal > 0 else { return }
+        arrived.store(signal, ordering: .relaxed)
+        throw .interrupted(signal: signal)
     }
 
     /// A terminal's hang-up means nothing to a program that was started with nohup.

@@ -28,6 +28,7 @@ struct PatchPlan {
         let map: MemoryMap
         let objects: [LoadedObject]
         let stack: PatchStack
+        let images: ObjectImages
     }
 
     /// Looks at the process and checks all that can be checked.
@@ -36,7 +37,8 @@ struct PatchPlan {
     init(_ patch: PatchFile, in surroundings: Surroundings) throws(SwitchoverError) {
         let (process, stack) = (surroundings.process, surroundings.stack)
         base = try BaseObject.find(
-            patch.manifest.base, among: surroundings.objects, of: process)
+            patch.manifest.base, among: surroundings.objects, of: process,
+            surroundings.images)
         var reasons = Self.conflicts(of: patch.manifest, at: base, with: stack)
         reasons += Self.unsuitableMappings(of: patch.manifest, at: base, in: surroundings.map)
         if reasons.isEmpty {
@@ -62,8 +64,8 @@ struct PatchPlan {
         var candidates: [SymbolResolver.Candidate] = []
         if !patch.manifest.imports.isEmpty {
             for object in order {
-                candidates.append(
-                    .init(object: object, image: try BaseObject.open(object, of: process)))
+                let image = try BaseObject.open(object, of: process, surroundings.images)
+                candidates.append(.init(object: object, image: image))
             }
         }
         let resolver = SymbolResolver(

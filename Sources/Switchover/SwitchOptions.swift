@@ -11,6 +11,9 @@ public struct SwitchOptions: Sendable {
     /// Work in a program under a seccomp filter that kills: if the tool is killed
     /// at the wrong moment, the filter takes the program along.
     public var allowsSeccomp: Bool
+    /// The files of the objects that processes have loaded. Who uses the same
+    /// options for many processes reads each file once.
+    public var images = ObjectImages()
     /// Told of each phase as it begins, at once and on whatever OS thread does the
     /// work. While the target stands still it must do nothing slow.
     public var observer: (@Sendable (SwitchPhase) -> Void)?

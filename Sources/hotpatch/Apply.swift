@@ -54,12 +54,14 @@ struct ApplyArguments: ParsableArguments {
     /// Does `action` to every process that is meant, and reports what came of it.
     func run(
         _ command: String,
-        _ action: ([PatchFile], TargetProcess, SwitchOptions) throws(SwitchoverError)
+        _ action:
+            @Sendable ([PatchFile], TargetProcess, SwitchOptions) throws(SwitchoverError)
             -> [SwitchReport]
     ) throws {
         let files = try patches.read()
+        let options = switching.options
         let results = try targets.each(of: files) { process throws(SwitchoverError) in
-            try action(files, process, switching.options)
+            try action(files, process, options)
         }
         try results.report(command: command, format: output.format)
     }

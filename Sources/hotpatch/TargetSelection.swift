@@ -97,12 +97,12 @@ extension TargetSelection {
         }
     }
 
-    /// Does `action` to each of the processes, one after the other.
+    /// Does `action` to each of the processes, several at a time.
     ///
     /// - Parameter files: the patches, whose bases `--all` looks for.
     func each(
         of files: [PatchFile],
-        _ action: (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
+        _ action: @Sendable (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
     ) throws(Failure) -> [TargetResult] {
         try each(
             all: { () throws(Errno) in try ProcessSearch.mapping(files.map(\.manifest.base)) },
@@ -114,7 +114,7 @@ extension TargetSelection {
     /// Does `action`, which may consist of several switches, to each of the processes.
     func each(
         all everyProcess: () throws(Errno) -> ProcessSearch, none: String,
-        _ action: (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
+        _ action: @Sendable (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
     ) throws(Failure) -> [TargetResult] {
         // Until all is said, so that what was done is told in any case.
         try HeldSignals.during { () throws(Failure) in
@@ -124,14 +124,14 @@ extension TargetSelection {
 
     private func results(
         all everyProcess: () throws(Errno) -> ProcessSearch, none: String,
-        _ action: (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
+        _ action: @Sendable (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
     ) throws(Failure) -> [TargetResult] {
-        var results: [TargetResult] = []
-        for (id, found) in try find(all: everyProcess, none: none) {
+        let targets = try find(all: everyProcess, none: none)
+        return WorkerThreads.map(targets) { id, found in
             do {
                 let process = try found.get()
                 let reports = try action(process)
-                results += reports.map {
+                return reports.map {
                     TargetResult(id: id, name: process.name, outcome: .success($0))
                 }
             } catch {
@@ -140,10 +140,8 @@ extension TargetSelection {
                     ?? Failure(
                         status: .failed, code: "internal", message: "\(error)")
                 let name = (try? found.get().name) ?? ""
-                results.append(TargetResult(id: id, name: name, outcome: .failure(failure)))
-                if failure.signal != nil { return results }
+                return [TargetResult(id: id, name: name, outcome: .failure(failure))]
             }
-        }
-        return results
+        }.flatMap(\.self)
     }
 }
