@@ -8,12 +8,13 @@ PACKAGES := binutils gcc libc6-dev libcapstone-dev libdw-dev libelf-dev \
             libjansson-dev libsodium-dev pkg-config
 
 .NOTPARALLEL:
-.PHONY: help deps samples build test test-real lint format demo bench fuzz clean
+.PHONY: help deps samples build test test-real torture lint format demo bench fuzz clean
 
 help:
 	@echo 'make demo     patch a running daemon under load and back, on the screen'
 	@echo 'make test     all tests (at most 10 minutes on two cores)'
 	@echo 'make test-real  a jump under every function of redis, nginx and sqlite3, under load'
+	@echo 'make torture  kill the tool COUNT=10000 times at its work, with SEED, and sum up'
 	@echo 'make build    the tool: .build/release/hotpatch'
 	@echo 'make bench    the figures, as a table (QUICK=1: a short run)'
 	@echo 'make fuzz     fuzz the readers of ELF and patch files (SECONDS=60 each)'
@@ -49,6 +50,14 @@ test-real: deps
 	@Tests/RealProgramsTests/build.sh .build/real-programs
 	HOTPATCH_REAL_PROGRAMS='$(CURDIR)/.build/real-programs' \
 	    $(SWIFT) test --disable-xctest --filter RealProgramsTests
+
+COUNT ?= 10000
+SEED ?= $(shell date +%s)
+torture: deps
+	$(SWIFT) build -c release --product hotpatch
+	$(SWIFT) build -c release --product torture-worker
+	$(SWIFT) build -c release --product torture
+	.build/release/torture $(COUNT) $(SEED)
 
 lint:
 	$(SWIFT) format lint --strict --parallel --recursive $(SWIFT_SOURCES)

@@ -152,6 +152,32 @@ let package = Package(
                 "Addresses", "ELFImage", "LiveProcess", "TestSupport", "live-process-exerciser",
                 system,
             ]),
+        // Kills a worker again and again and looks at what it leaves: a part of it in
+        // the tests, all of it by `make torture`.
+        shim("CTorture"),
+        .executableTarget(
+            name: "torture-worker",
+            dependencies: [
+                "CTorture", "LiveProcess", "PatchFile", "Switchover", "TestSupport", logging,
+                system,
+            ],
+            path: "Tests/Torture/Worker", swiftSettings: strict),
+        .target(
+            name: "TortureEngine",
+            dependencies: [
+                "Addresses", "LiveProcess", "PatchLinker", "Switchover", "TestSupport", system,
+            ],
+            path: "Tests/Torture/Engine", swiftSettings: strict),
+        .executableTarget(
+            name: "torture",
+            dependencies: ["TortureEngine", "torture-worker", "hotpatch"],
+            path: "Tests/Torture/Runner", swiftSettings: strict),
+        tests(
+            "TortureTests",
+            [
+                "LiveProcess", "Switchover", "TestSupport", "TortureEngine", "hotpatch",
+                "torture-worker", system,
+            ]),
         tests(
             "ELFImageTests", ["Addresses", "ELFImage", "Patchability", "TestSupport", system]),
         tests(

@@ -50,7 +50,9 @@ struct Leftovers {
             try process.withRemoteCalls(seccomp: options.seccomp) {
                 calls throws(LiveProcessError) in
                 for file in files { try calls.close(file) }
-                for mapping in mappings { try calls.unmap(mapping) }
+                // The head that tells what the others are goes last: whoever kills
+                // this in between leaves what the next run knows for a payload's rest.
+                for mapping in mappings.reversed() { try calls.unmap(mapping) }
             }
             report.filesClosed = files.count
             report.payloadsRemoved = mappings.isEmpty ? 0 : 1

@@ -1,0 +1,4 @@
+// One half of a set: the program's.
+#define VERSION 2
+#include "versions.h"
+CALLER(front, side)

@@ -1,0 +1,3 @@
+#define VERSION 1
+#include "versions.h"
+LEAF(side)

@@ -1,0 +1,4 @@
+// One function: one write.
+#define VERSION 2
+#include "versions.h"
+LEAF(solo)

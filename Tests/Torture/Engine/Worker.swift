@@ -1,0 +1,71 @@
+import Glibc
+import Switchover
+import SystemPackage
+import TestSupport
+
+/// The process that does what the tool does, in children that can be killed.
+public final class Worker {
+    /// When a child is to be killed.
+    public enum Death: Sendable {
+        case never
+        /// So many nanoseconds after its start.
+        case after(UInt64)
+        /// So many nanoseconds after it has come to that phase.
+        case at(SwitchPhase, UInt64)
+    }
+
+    public enum Outcome: Equatable {
+        case done
+        case failed(String)
+        /// Killed, in that phase; nil where it had not come to any.
+        case killed(SwitchPhase?)
+    }
+
+    private let program: Victim
+    private let phases: FilePath
+    private let file: FileDescriptor
+
+    public init(for subject: Subject, _ programs: Programs) throws {
+        phases = programs.directory.path.appending("phase-\(subject.pid)")
+        try phases.write([UInt8](repeating: 0, count: 4096))
+        file = try FileDescriptor.open(phases, .readOnly, options: .closeOnExec)
+        program = try Victim(
+            BuiltProduct.path("torture-worker"),
+            [phases.string, "\(subject.pid)"] + programs.patches.values.map(\.string))
+        guard try program.readLine() == "ready" else {
+            throw Violation(.other, "the worker does not start")
+        }
+    }
+
+    deinit { try? file.close() }
+
+    public func perform(_ operation: Operation, _ death: Death = .never) throws -> Outcome {
+        let (phase, delay): (UInt8, UInt64) =
+            switch death {
+            case .never: (0, 0)
+            case .after(let nanoseconds): (0, max(nanoseconds, 1))
+            case .at(let phase, let nanoseconds): (phase.rawValue, nanoseconds)
+            }
+        var failure = "it ended without a word"
+        try program.send("\(operation.request) \(phase) \(delay)")
+        while true {
+            let line = try program.readLine()
+            let words = line.split(separator: " ", maxSplits: 1).map(String.init)
+            switch (words.first, words.last) {
+            case ("failed", let why?): failure = why
+            case ("exited", "0"): return .done
+            case ("exited", _): return .failed(failure)
+            case ("killed", "\(SIGKILL)"): return .killed(SwitchPhase(rawValue: try lastPhase()))
+            default: return .failed(line)
+            }
+        }
+    }
+
+    private func lastPhase() throws -> UInt8 {
+        var byte: UInt8 = 0
+        _ = try unsafe withUnsafeMutableBytes(of: &byte) {
+            try unsafe file.read(fromAbsoluteOffset: 0, into: $0)
+        }
+        return byte
+    }
+}
