@@ -23,10 +23,24 @@ import Testing
 
     @Test(arguments: [(threads: 1, pairs: 30), (10, 120), (100, 40), (1000, 10)])
     func everyResultIsOldOrNew(_ size: (threads: Int, pairs: Int)) throws {
-        let program = try Program.compile("workers")
+        try patchUnderLoad(Program.compile("workers"), size)
+    }
+
+    /// The same where two bytes lead to an island.
+    @Test(arguments: [(threads: 1, pairs: 20), (10, 20)])
+    func everyResultIsOldOrNewByWayOfAnIsland(_ size: (threads: Int, pairs: Int)) throws {
+        let program = try Program.compile("workers", flags: ["-DSHORT_SITE"])
+        try Tool.expect(0, ["inspect", program.string, "compute"], says: ["2 bytes, by way of 0x"])
+        try patchUnderLoad(program, size)
+    }
+
+    private func patchUnderLoad(
+        _ program: FilePath, _ size: (threads: Int, pairs: Int)
+    ) throws {
         let patch = try Patch.build("workers-fix", for: program)
         let victim = try startVictim(program, ["\(size.threads)"])
         let target = ["--pid", "\(victim.pid)"]
+        let before = try text(of: program, in: victim)
         var mappings = 0
         for pair in 1...size.pairs {
             try Tool.expect(0, ["apply", patch.string] + target)
@@ -39,5 +53,35 @@ import Testing
             if pair == 1 { mappings = try ProcessFacts(victim).maps().count }
         }
         #expect(try ProcessFacts(victim).maps().count == mappings)
+        #expect(try text(of: program, in: victim) == before)
+    }
+
+    /// The program's code as it is in memory.
+    private func text(of program: FilePath, in victim: Victim) throws -> [UInt8] {
+        let regions = try ProcessFacts(victim).code().regions
+        return try #require(regions.first { $0.line.hasSuffix(program.string) }).bytes
+    }
+
+    @Test func onePatchStandsOnAnotherByWayOfAnIsland() throws {
+        let program = try Program.compile("workers", flags: ["-DSHORT_SITE"])
+        let first = try Patch.build("workers-fix", for: program, name: "first")
+        let second = try Patch.build("workers-fix", for: program, name: "second")
+        let victim = try startVictim(program, ["4"])
+        let target = ["--pid", "\(victim.pid)"]
+        let before = try text(of: program, in: victim)
+        for _ in 1...5 {
+            for patch in [first, second] {
+                try Tool.expect(0, ["apply", patch.string] + target)
+                #expect(try Report(from: victim).freshOld == 0)
+            }
+            try Tool.expect(2, ["revert", "first"] + target, says: ["second"])
+            for patch in ["second", "first"] {
+                try Tool.expect(0, ["revert", patch] + target)
+                #expect(try (Report(from: victim).freshNew == 0) == (patch == "first"))
+            }
+        }
+        let report = try Report(from: victim)
+        #expect(report.wrong == 0 && report.interrupted == 0)
+        #expect(try text(of: program, in: victim) == before)
     }
 }

@@ -4,7 +4,8 @@
 // line was read, and prints
 //   fresh OLD NEW total OLD NEW wrong N interrupted N
 // results of those rounds, results of all time, results that neither the old
-// nor the new function gives, and system calls that returned EINTR.
+// nor the new function gives, and system calls that returned EINTR. With SHORT_SITE
+// the function has room for a short jump only.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
@@ -26,15 +27,26 @@ struct results {
     unsigned long old, new;
 };
 
+#ifdef SHORT_SITE
+__attribute__((used))
+#endif
 static long base_rate = 3;
 static atomic_ulong total_old, total_new, wrong, interrupted;
 static atomic_uint wanted, finished; // rounds asked for, and done by the second thread
 static struct results second;        // of its last round, valid once it is finished
 static atomic_uint asleep;
 
+#ifdef SHORT_SITE
+// The same, in which a loop leads to byte 2, with padding in reach.
+long compute(long number);
+asm(".text\n.p2align 4\n.globl compute\n.type compute,@function\n"
+    "compute: xor %eax,%eax\n1: sub $1,%rdi\njs 2f\nadd base_rate(%rip),%rax\njmp 1b\n"
+    "2: add $1,%rax\nret\n.size compute,.-compute\n.fill 8,1,0xcc\n");
+#else
 static __attribute__((noinline)) long compute(long number) {
     return number * base_rate + 1;
 }
+#endif
 
 // Most of the time, so that there are moments when no thread is in compute().
 static void work_elsewhere(void) {
