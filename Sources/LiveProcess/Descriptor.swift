@@ -71,7 +71,7 @@ final class Descriptor: Sendable {
         var all: [UInt8] = []
         while true {
             var failure: Errno?
-            let room = all.isEmpty ? 4096 : 65536
+            let room = all.count < 4096 ? 4096 : 65536
             let more = unsafe [UInt8](unsafeUninitializedCapacity: room) { buffer, filled in
                 let result = unsafe Glibc.read(rawValue, buffer.baseAddress, room)
                 if result < 0 { failure = Errno(rawValue: errno) }

@@ -39,8 +39,8 @@ struct Breather {
     ///
     /// A sleep of a few microseconds would not: its timer has gone off before
     /// another thread runs, and the caller goes on as if nothing had been.
-    static func rest() {
-        var time = timespec(tv_sec: 0, tv_nsec: 25_000)
+    static func rest(nanoseconds: Int = 25_000) {
+        var time = timespec(tv_sec: 0, tv_nsec: nanoseconds)
         unsafe nanosleep(&time, nil)
     }
 }

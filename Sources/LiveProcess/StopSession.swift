@@ -117,12 +117,7 @@ extension StopSession {
         _ judge: (StoppedThread) -> Judgement
     ) throws(LiveProcessError) -> Bool {
         guard try stopSleepers(judge) else { return false }
-        if !runners.isEmpty { runnersStart = monotonicNanoseconds() }
-        for thread in runners { try ask(thread) }
-        // Where there are no more processors than that, one of them waits for this
-        // one, and cannot stop while it is waited for without a pause.
-        if runners.count >= processorCount { Breather.rest() }
-        guard try settle(wereRunning: true, judge) else { return false }
+        guard try stopRunners(judge) else { return false }
         guard try stopNewcomers(judge) else { return false }
         // Everything that could have started another task stands still now.
         let stopped = stopped
@@ -203,25 +198,59 @@ extension StopSession {
         return true
     }
 
+    /// Stops those that run: from here on every microsecond counts.
+    private mutating func stopRunners(
+        _ judge: (StoppedThread) -> Judgement
+    ) throws(LiveProcessError) -> Bool {
+        guard !runners.isEmpty else { return true }
+        // To be seized disturbs nobody, but takes time.
+        var seized: [ThreadID] = []
+        seized.reserveCapacity(runners.count)
+        for thread in runners where try seize(thread) { seized.append(thread) }
+        Breather.rest()
+        runnersStart = monotonicNanoseconds()
+        for thread in seized { try interrupt(thread) }
+        // Where there are no more processors than that, one of them waits for this
+        // one, and cannot stop while it is waited for without a pause.
+        if seized.count >= processorCount { Breather.rest(nanoseconds: 10_000) }
+        return try settle(wereRunning: true, judge)
+    }
+
     /// Seizes a thread and tells it to stop, in one go: a thread that is seized and
     /// not attended to would hang at its next signal.
-    private mutating func ask(
+    private mutating func ask(_ thread: ThreadID) throws(LiveProcessError) {
+        if try seize(thread) { try interrupt(thread) }
+    }
+
+    /// Returns false where the thread has ended.
+    private mutating func seize(
         _ thread: ThreadID, isRepeated: Bool = false
-    ) throws(LiveProcessError) {
-        let tracee = Tracee(id: thread.rawValue)
+    ) throws(LiveProcessError) -> Bool {
         do throws(Errno) {
-            try watch.during { () throws(Errno) in try tracee.seize() }
-            try tracee.interrupt()
+            try watch.during { () throws(Errno) in try Tracee(id: thread.rawValue).seize() }
+            return true
         } catch {
             // Threads end all the time; whether the process has is found later.
             switch target.seizeFailure(thread, error) {
-            case .ended: return noteEnd(of: thread)
+            case .ended:
+                noteEnd(of: thread)
+                return false
             // One that ended in an execve may have a successor of its number.
-            case .notPermitted where !isRepeated: return try ask(thread, isRepeated: true)
+            case .notPermitted where !isRepeated: return try seize(thread, isRepeated: true)
             case let failure: throw failure
             }
         }
-        asked.append(thread)
+    }
+
+    private mutating func interrupt(_ thread: ThreadID) throws(LiveProcessError) {
+        do throws(Errno) {
+            try Tracee(id: thread.rawValue).interrupt()
+            asked.append(thread)
+        } catch {
+            let failure = target.seizeFailure(thread, error)
+            guard case .ended = failure else { throw failure }
+            noteEnd(of: thread)
+        }
     }
 
     private mutating func noteEnd(of thread: ThreadID) {
