@@ -71,11 +71,14 @@ extension Registers {
         case 232, 281, 441: true
         // rt_sigtimedwait, semop, semtimedop, io_getevents, io_pgetevents
         case 128, 65, 220, 208, 333: true
-        // On a socket with SO_RCVTIMEO: read, readv, recvfrom, recvmsg, recvmmsg,
-        // accept, accept4
-        case 0, 19, 45, 47, 299, 43, 288: true
-        // On a socket with SO_SNDTIMEO: write, writev, sendto, sendmsg, sendmmsg
-        case 1, 20, 44, 46, 307: true
+        // On a socket with SO_RCVTIMEO: read, readv, preadv2, recvfrom, recvmsg,
+        // recvmmsg, accept, accept4
+        case 0, 19, 327, 45, 47, 299, 43, 288: true
+        // On a socket with SO_SNDTIMEO: write, writev, pwritev2, sendto, sendmsg,
+        // sendmmsg
+        case 1, 20, 328, 44, 46, 307: true
+        // On either: sendfile, splice
+        case 40, 275: true
         // io_uring_enter
         case 426: true
         default: false
