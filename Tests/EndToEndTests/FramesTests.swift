@@ -184,13 +184,18 @@ import Testing
         let victim = try startVictim(program)
         let target = ["--pid", "\(victim.pid)"]
         let code = try ProcessFacts(victim).code()
-        try Tool.expect(
+        let said = try Tool.expect(
             2, [command, patch.string, "--timeout", "3600"] + target,
             says: [
                 "thread \(victim.pid) ('frames')", "'serve' never returns",
                 "patch the functions that it calls", "--allow-active",
-                "[switch.never-returns]", " in serve+0x", " in main+0x",
+                "[switch.never-returns]", " in serve+0x", " in main+0x", " in _start+0x",
             ])
+        #expect(!said.contains("not known"))
+        let document = try Tool.json([command, patch.string] + target, code: 2)
+        let result = try #require(document.member("targets").elements().first)
+        let thread = try #require(result.member("busyThreads").elements().first)
+        #expect(try thread.member("neverReturns").bool())
         #expect(try ProcessFacts(victim).code() == code)
         try Tool.expect(0, [command, patch.string, "--allow-active"] + target)
         #expect(try victim.ask("ask") == "0")
