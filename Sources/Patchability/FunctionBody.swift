@@ -18,6 +18,10 @@ struct FunctionBody {
     /// The first place at which no instruction is known to start.
     private(set) var undecodable: UInt64?
 
+    /// Whether its last instruction goes on to what stands behind it. A call does
+    /// not, since one at the end is one that never returns.
+    private(set) var fallsThrough = false
+
     var indirectJumps: [UInt64] { jumps.filter { $0.target == nil }.map(\.address) }
 
     init(_ row: FunctionRow, _ code: CodeMap) {
@@ -30,6 +34,9 @@ struct FunctionBody {
                 return
             }
             take(shape, at: position, in: region)
+            let flow = cdecoder_flow(rawValue: UInt32(shape.flow))
+            fallsThrough =
+                !shape.padding && (flow == CDECODER_NEXT || flow == CDECODER_CONDITIONAL_JUMP)
             position += UInt64(shape.length)
         }
     }

@@ -19,8 +19,7 @@ public struct OriginalCalls: ~Copyable {
 
     let catalog: FunctionCatalog
     private let decoder: Decoder
-    /// The read-only data that tables of relative addresses lie in, and the code.
-    private let tables: [CodeRegion]
+    private let tables: JumpTables
     /// Where jumps of parts that stand apart lead to, and one that does.
     private let fromFragments: [UInt64: UInt64]
     /// Words near the entry of a function to which lists of labels lead, and the
@@ -44,16 +43,23 @@ public struct OriginalCalls: ~Copyable {
         }
         self.decoder = decoder
         self.catalog = catalog
-        tables = data.filter { !$0.isWritable } + catalog.code.regions
+        tables = JumpTables(of: catalog.code, data)
         labels = lists.found
-        fromFragments = Self.jumps(ofFragmentsIn: catalog)
+        fromFragments = Self.jumps(ofFragmentsIn: catalog, tables)
     }
 
-    private static func jumps(ofFragmentsIn catalog: FunctionCatalog) -> [UInt64: UInt64] {
+    private static func jumps(
+        ofFragmentsIn catalog: FunctionCatalog, _ tables: JumpTables
+    ) -> [UInt64: UInt64] {
         var jumps: [UInt64: UInt64] = [:]
         for row in catalog.rows where row.kind == .fragment {
-            for jump in FunctionBody(row, catalog.code).jumps {
+            let body = FunctionBody(row, catalog.code)
+            for jump in body.jumps {
                 if let target = jump.target { jumps[target] = jump.address }
+            }
+            guard let jump = body.indirectJumps.first else { continue }
+            for (_, table) in body.addressesTaken {
+                for target in tables.entries(ofTableAt: table) { jumps[target] = jump }
             }
         }
         return jumps
@@ -150,6 +156,11 @@ public struct OriginalCalls: ~Copyable {
                 }
                 if isPart(other, enteredAt: target), !rows.contains(other) { rows.append(other) }
             }
+            if part.fallsThrough, let next = catalog.rows.function(containing: part.row.end),
+                !rows.contains(next)
+            {
+                rows.append(next)
+            }
             guard rows.count <= Self.partLimit else {
                 throw .tooManyParts(limit: Self.partLimit)
             }
@@ -178,31 +189,16 @@ public struct OriginalCalls: ~Copyable {
             }
             // A table ends where the function's next one starts.
             let limit = limits.first { $0 > target } ?? .max
-            for (number, goal) in entries(ofTableAt: target, limit: limit).enumerated()
-            where entry.range.contains(goal) {
+            let goals = tables.entries(ofTableAt: target, limit: limit)
+            guard goals.count < JumpTables.entryLimit else {
+                throw .unresolvedJump(at: place(jump))
+            }
+            for (number, goal) in goals.enumerated() where entry.range.contains(goal) {
                 throw .tableToEntry(
                     table: LinkAddress(rawValue: target), entry: number, usedBy: place(jump),
                     target: LinkAddress(rawValue: goal))
             }
         }
-    }
-
-    /// Where the entries of a table of relative addresses lead, up to the first
-    /// that leads out of the code.
-    private borrowing func entries(ofTableAt address: UInt64, limit: UInt64) -> [UInt64] {
-        guard address & 3 == 0, let table = tables.first(where: { $0.offset(of: address) != nil })
-        else { return [] }
-        var goals: [UInt64] = []
-        var position = address
-        while position < limit, let offset = table.offset(of: position),
-            let delta = table.bytes.load(offset, as: Int32.self)
-        {
-            let goal = address &+ UInt64(bitPattern: Int64(delta))
-            guard goal >= catalog.code.low, goal < catalog.code.high else { break }
-            goals.append(goal)
-            position += 4
-        }
-        return goals
     }
 
     private borrowing func checkIndirectJumps(of part: FunctionBody) throws(OriginalRefusal) {
@@ -230,48 +226,5 @@ private struct EntryTarget {
 
     func isLedTo(by target: UInt64, from place: UInt64) -> Bool {
         range.contains(target) && !(moved.contains(target) && moved.contains(place))
-    }
-}
-
-/// Lists of labels: words one after the other that point into one function, one
-/// of them to its entry. What a pointer to a function stands beside leads
-/// elsewhere.
-private struct LabelLists {
-    private typealias Word = (place: UInt64, target: UInt64)
-
-    private let catalog: FunctionCatalog
-    /// Where, by what they lead to at the start of a function.
-    private(set) var found: [UInt64: UInt64] = [:]
-
-    init(_ catalog: FunctionCatalog) { self.catalog = catalog }
-
-    mutating func search(_ data: [CodeRegion]) throws(ELFError) {
-        var words = try catalog.image.dynamicRelocations().compactMap { relocation in
-            catalog.tables.value(of: relocation).map { (relocation.offset.rawValue, $0) as Word }
-        }
-        take(&words)
-        guard catalog.image.kind == .executable else { return }
-        for region in data where region.mayHoldPointers {
-            var words: [Word] = []
-            for offset in stride(from: 0, to: region.bytes.count, by: 8) {
-                guard let word = region.bytes.load(offset, as: UInt64.self) else { break }
-                words.append((region.start + UInt64(offset), word))
-            }
-            take(&words)
-        }
-    }
-
-    private mutating func take(_ words: inout [Word]) {
-        words.removeAll { $0.target < catalog.code.low || $0.target >= catalog.code.high }
-        words.sort { $0.place < $1.place }
-        for (one, next) in zip(words, words.dropFirst())
-        where next.place == one.place &+ 8 && one.target != next.target {
-            let low = min(one.target, next.target)
-            guard let row = catalog.rows.function(containing: low),
-                low - catalog.rows[row].start < EntryJudge.lastSiteOffset + Site.jumpSize,
-                catalog.rows[row].contains(max(one.target, next.target))
-            else { continue }
-            found[low] = one.place
-        }
     }
 }

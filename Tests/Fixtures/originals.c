@@ -46,6 +46,16 @@ FUNCTION(part_jumps_back, "7: sub $1,%rdi\nmov $1,%eax\nje part_jumps_back.cold\
 // It goes on in the middle of another function, from where it comes back.
 FUNCTION(shares_code, ENTRY "jmp 6f\nud2");
 FUNCTION(shared_code, ENTRY "6: test %edi,%edi\njs shares_code\n" LEAVE);
+// It goes on in the function behind it.
+FUNCTION(falls_through, ENTRY "nop\nmov %edi,%eax");
+asm(".globl fallen_into\n.type fallen_into,@function\nfallen_into: test %edi,%edi\n"
+    "js falls_through\n" LEAVE ".size fallen_into,.-fallen_into\n");
+// The part that stands apart, which only an unwinder enters, has the switch.
+FUNCTION(part_switches_back, ENTRY "mov %edi,%eax\n" LEAVE
+    ".section .text.unlikely,\"ax\"\n.type part_switches_back.cold,@function\n"
+    "part_switches_back.cold: lea .Lpart(%rip),%rdx\nmovslq (%rdx,%rdi,4),%rax\n"
+    "add %rdx,%rax\njmp *%rax\n.size part_switches_back.cold,.-part_switches_back.cold\n"
+    ".section .rodata\n.p2align 2\n.Lpart: .long part_switches_back-.Lpart\n.text");
 FUNCTION(switches_to_entry, "5: sub $1,%rdi\nmov $1,%eax\nlea .Lback(%rip),%rdx\n"
     "movslq (%rdx,%rdi,4),%rax\nadd %rdx,%rax\njmp *%rax\n4: ret\n"
     ".section .rodata\n.p2align 2\n.Lback: .long 4b-.Lback\n.long 5b-.Lback\n.text");

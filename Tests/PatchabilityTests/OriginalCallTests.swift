@@ -36,7 +36,8 @@ import Testing
     @Test(arguments: [
         ("loops_to_entry", "jumps-to-entry"), ("loops_to_endbr", "jumps-to-entry"),
         ("loops_to_nop", "jumps-to-entry"), ("part_jumps_back", "jumps-to-entry"),
-        ("shares_code", "jumps-to-entry"), ("switches_to_entry", "table-to-entry"),
+        ("shares_code", "jumps-to-entry"), ("falls_through", "jumps-to-entry"),
+        ("part_switches_back", "jumps-to-entry"), ("switches_to_entry", "table-to-entry"),
         ("label_at_entry", "labels-entry"), ("takes_own_address", "takes-entry"),
         ("computes", "unresolved-jump"), ("demangles", "unresolved-jump"),
         ("adds_what_is_no_entry", "unresolved-jump"), ("not_decodable", "undecodable-body"),
