@@ -44,6 +44,20 @@ import Testing
         }
     }
 
+    /// Callers of a local function know which registers it leaves alone. The fix
+    /// is entered by a thunk that keeps them, and calls the original by the psABI.
+    @Test func anOriginalWhoseCallersRelyOnIt() throws {
+        let program = try Program.compile("contract")
+        let patch = try Patch.build("contract-original", for: program)
+        let victim = try startVictim(program)
+        #expect(try victim.ask("weigh") == "7090")
+        try Tool.expect(0, ["apply", patch.string, "--pid", "\(victim.pid)"])
+        #expect(try victim.ask("weigh") == "8090")
+        #expect(try victim.ask("align") == "1091")
+        try Tool.expect(0, ["revert", "contract-original", "--pid", "\(victim.pid)"])
+        #expect(try victim.ask("weigh") == "7090")
+    }
+
     @Test func theManifestTellsOfOriginals() throws {
         let program = try Program.compile("original")
         let patch = try Patch.build("original-second", for: program)
