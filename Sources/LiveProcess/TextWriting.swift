@@ -61,7 +61,7 @@ extension TargetProcess {
                 try pwriteAll(file, bytes, at: address)
             } catch {
                 guard let tracee else { throw error }
-                try poke(bytes, at: address, by: tracee)
+                try poke(bytes, at: address, by: tracee, or: error)
             }
             seen = try file.read(at: address.rawValue, count: bytes.count)
         } catch {
@@ -84,17 +84,20 @@ extension TargetProcess {
         if written != bytes.count { throw written == 0 ? .noSuchProcess : .ioError }
     }
 
-    /// The same through PTRACE_POKETEXT, word by word: what surrounds the bytes
-    /// in the first and last word is read before.
+    /// The same through PTRACE_POKETEXT, where the change lies in a single aligned
+    /// word: a tool that is killed between two would leave half of the bytes, and
+    /// `refusal` is thrown. What surrounds them in the word is read before.
     private func poke(
-        _ bytes: [UInt8], at address: RemoteAddress, by tracee: Tracee
+        _ bytes: [UInt8], at address: RemoteAddress, by tracee: Tracee, or refusal: Errno
     ) throws(Errno) {
+        var changes: [(word: UInt64, value: UInt64)] = []
         var word = address.rawValue & ~7
         let end = address.rawValue + UInt64(bytes.count)
         while word < end {
             var value: UInt64 = 0
             let peeked = unsafe clinux_peek(tracee.id, word, &value)
             if peeked < 0 { throw Errno(rawValue: -peeked) }
+            let before = value
             for lane in 0..<8 {
                 let position = word + UInt64(lane)
                 guard position >= address.rawValue, position < end else { continue }
@@ -102,9 +105,13 @@ extension TargetProcess {
                 value &= ~(0xff << shift)
                 value |= UInt64(bytes[Int(position - address.rawValue)]) << shift
             }
-            let poked = clinux_poke(tracee.id, word, value)
-            if poked < 0 { throw Errno(rawValue: -poked) }
+            if value != before { changes.append((word, value)) }
             word += 8
+        }
+        guard changes.count <= 1 else { throw refusal }
+        for change in changes {
+            let poked = clinux_poke(tracee.id, change.word, change.value)
+            if poked < 0 { throw Errno(rawValue: -poked) }
         }
     }
 }
