@@ -51,19 +51,32 @@ public struct PayloadState: Equatable, Sendable {
         public static let isLive: UInt64 = 16
         public static let decision: UInt64 = 32
         public static let word: UInt64 = 40
+        public static let tail: UInt64 = headSize
 
         static func entry(_ index: Int) -> UInt64 { headSize + UInt64(index) * entrySize }
         static func before(_ index: Int) -> UInt64 { entry(index) }
         static func after(_ index: Int) -> UInt64 { entry(index) + 8 }
     }
 
-    public var bytes: [UInt8] {
+    /// What the whole of it takes in memory.
+    public var bytes: [UInt8] { head + tail }
+
+    /// Everything before the detours' parts. It lies at the start of a page, so that
+    /// one write to it is not split.
+    public var head: [UInt8] {
         var bytes = Self.magic
         let flags: [UInt64] = [
             appliedAt, isLive ? 1 : 0, isSwitching ? 1 : 0, decision.rawValue, isDecided ? 1 : 0,
             0, 0,
         ]
         for word in flags { bytes += PayloadHeader.littleEndian(word) }
+        return bytes
+    }
+
+    /// The detours' parts, which stand behind the head at ``Offset/tail``. Of many
+    /// detours they take several pages.
+    public var tail: [UInt8] {
+        var bytes: [UInt8] = []
         for entry in entries {
             for word in [entry.before, entry.after, entry.beneath, 0] {
                 bytes += PayloadHeader.littleEndian(word)

@@ -64,13 +64,18 @@ extension PatchSwitch {
     /// before anything of the target is stopped.
     ///
     /// The leader comes first, with its word undecided: from then on whatever an
-    /// interruption leaves is known to be as before.
+    /// interruption leaves is known to be as before. In each payload the detours'
+    /// parts come first: they may take several writes, and mean nothing until the
+    /// head says that a switch is under way.
     func arm(in process: TargetProcess) throws(LiveProcessError) {
         guard let decision = participants.first?.record.decisionWord else { return }
         for (number, participant) in participants.enumerated() {
-            guard let place = participant.record.statePlace else { continue }
-            try process.write(
-                armedState(of: number, decision: decision).bytes, at: place)
+            guard let place = participant.record.statePlace,
+                let tail = place.advanced(by: PayloadState.Offset.tail)
+            else { continue }
+            let state = armedState(of: number, decision: decision)
+            try process.write(state.tail, at: tail)
+            try process.write(state.head, at: place)
         }
     }
 
@@ -107,7 +112,7 @@ extension PatchSwitch {
             else { continue }
             state.isSwitching = false
             if isDone, switchesIn(number) { state.appliedAt = seconds }
-            try process.write(state.bytes, at: place)
+            try process.write(state.head, at: place)
         }
     }
 

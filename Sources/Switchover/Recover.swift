@@ -125,10 +125,15 @@ struct UnfinishedSwitch {
             let leader = stack.leader(of: stack.payloads[first])
         else { throw Self.damaged(participants, stack) }
         // The leader first, as when it was armed.
-        let ordered = participants.sorted { left, _ in
-            stack.payloads[left].record.extent.start == leader.record.extent.start
+        func leads(_ number: Int) -> Bool {
+            stack.payloads[number].record.extent.start == leader.record.extent.start
         }
-        for number in ordered { try note(stack.payloads[number], among: stack) }
+        for number in participants where leads(number) {
+            try note(stack.payloads[number], among: stack)
+        }
+        for number in participants where !leads(number) {
+            try note(stack.payloads[number], among: stack)
+        }
         let found = try journal.changes.map { change throws(SwitchoverError) in
             try process.looked { p throws(LiveProcessError) in
                 try change.detour.standing(in: p)
