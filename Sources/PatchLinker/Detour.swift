@@ -42,6 +42,24 @@ extension PayloadRecord {
     }
 }
 
+extension PayloadRecord {
+    /// The moved entry of a detour: up to the next thing that is known to follow, so
+    /// that it may seem longer than it is. nil where there is none.
+    public func movedEntry(of detour: Detour) -> AddressRange<RemoteAddress>? {
+        guard let start = detour.moved, let code = extent.codeRange, code.contains(start) else {
+            return nil
+        }
+        var end = code.end
+        for other in detours {
+            for place in [other.entry, other.stub, other.moved ?? code.end]
+            where place > start && place < end {
+                end = place
+            }
+        }
+        return AddressRange(start: start, end: end)
+    }
+}
+
 extension PayloadRecord.Detour {
     /// Five bytes of padding near a site that has room for a short jump only.
     public struct Island: Equatable, Sendable {

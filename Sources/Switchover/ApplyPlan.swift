@@ -108,6 +108,7 @@ extension ApplyPlan {
                 } else {
                     guards.addOriginal(
                         patch.plan.patch.manifest.functions[index], at: patch.plan.base)
+                    guards.addMovedEntries(ofOriginalAt: detour.site, in: stack)
                 }
             }
         }

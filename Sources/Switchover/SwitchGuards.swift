@@ -44,6 +44,20 @@ struct SwitchGuards {
         }
     }
 
+    /// The first instructions of the original at `site`, wherever they were moved to:
+    /// a thread that an interrupted switch has led there is in the original.
+    mutating func addMovedEntries(ofOriginalAt site: RemoteAddress, in stack: PatchStack) {
+        for payload in stack.payloads {
+            for detour in payload.record.detours where detour.site == site {
+                if let range = payload.record.movedEntry(of: detour),
+                    let stretch = GuardedCode.Stretch.piece(range, symbol: detour.symbol)
+                {
+                    stretches.append(stretch)
+                }
+            }
+        }
+    }
+
     /// All code of a payload: a thread there would go on beside others elsewhere.
     mutating func addPayload(_ record: PayloadRecord) {
         guard let code = record.extent.codeRange,

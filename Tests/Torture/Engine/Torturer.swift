@@ -24,7 +24,7 @@ public struct Torturer {
     public init(_ programs: Programs, seed: UInt64) throws {
         self.programs = programs
         subject = try Subject(programs)
-        worker = try Worker(for: subject, programs)
+        worker = try Worker(for: subject.pid, patches: Array(programs.patches.values))
         random = Mutator(seed: seed)
     }
 

@@ -22,16 +22,18 @@ public final class Worker {
     }
 
     private let program: Victim
-    private let phases: FilePath
+    private let directory: TemporaryDirectory
     private let file: FileDescriptor
 
-    public init(for subject: Subject, _ programs: Programs) throws {
-        phases = programs.directory.path.appending("phase-\(subject.pid)")
+    /// - Parameter pid: the process that everything is done to.
+    public init(for pid: Int32, patches: [FilePath]) throws {
+        directory = try TemporaryDirectory()
+        let phases = directory.path.appending("phase")
         try phases.write([UInt8](repeating: 0, count: 4096))
         file = try FileDescriptor.open(phases, .readOnly, options: .closeOnExec)
         program = try Victim(
             BuiltProduct.path("torture-worker"),
-            [phases.string, "\(subject.pid)"] + programs.patches.values.map(\.string))
+            [phases.string, "\(pid)"] + patches.map(\.string))
         guard try program.readLine() == "ready" else {
             throw Violation(.other, "the worker does not start")
         }
