@@ -165,7 +165,8 @@ let package = Package(
         .target(
             name: "TortureEngine",
             dependencies: [
-                "Addresses", "LiveProcess", "PatchLinker", "Switchover", "TestSupport", system,
+                "Addresses", "CTorture", "LiveProcess", "PatchLinker", "Switchover", "TestSupport",
+                system,
             ],
             path: "Tests/Torture/Engine", swiftSettings: strict),
         .executableTarget(

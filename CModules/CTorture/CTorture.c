@@ -1,11 +1,25 @@
+#define _GNU_SOURCE
 #include "CTorture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+int ctorture_open_terminal(char *path) {
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (master < 0) return -errno;
+    if (grantpt(master) == 0 && unlockpt(master) == 0 && ptsname_r(master, path, 64) == 0) {
+        return master;
+    }
+    int error = errno;
+    close(master);
+    return -error;
+}
 
 int ctorture_fork(void) {
     pid_t parent = getpid(), child = fork();

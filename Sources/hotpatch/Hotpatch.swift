@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import HotpatchKit
 import Logging
 
@@ -29,6 +30,8 @@ struct Hotpatch: ParsableCommand {
 
     static func main() {
         var verbose = false
+        // A file that may not grow any more is an error like a full disk.
+        _ = signal(SIGXFSZ, SIG_IGN)
         do {
             var command = try parseAsRoot(
                 Build.flagsAsOptions(Array(CommandLine.arguments.dropFirst())))

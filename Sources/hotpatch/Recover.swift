@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import HotpatchKit
 import JSONText
 import SystemPackage
@@ -35,9 +36,15 @@ struct Recover: ParsableCommand, Verbose {
                 rows.append(Row(id: id, name: name, outcome: .failure(failure)))
             }
         }
-        try print(rows)
         let failures = rows.compactMap(\.failure)
-        if let signal = failures.compactMap(\.signal).first { HeldSignals.endProcess(by: signal) }
+        let interruption = failures.compactMap(\.signal).first
+        _ = signal(SIGPIPE, SIG_IGN)
+        do throws(Failure) { try print(rows) } catch {
+            for row in rows { StandardError.write("hotpatch: \(row.line)") }
+            if let interruption { HeldSignals.endProcess(by: interruption) }
+            throw error
+        }
+        if let interruption { HeldSignals.endProcess(by: interruption) }
         if let first = failures.first {
             Hotpatch.exit(with: failures.count == rows.count ? first.status : .partlyDone)
         }
@@ -59,11 +66,10 @@ struct Recover: ParsableCommand, Verbose {
             try StandardOutput.write(table.text(format: .tsv, width: nil))
         case .table:
             for row in rows {
-                let line = "\(row.id) (\(row.name.printableLine)): \(row.sentence)\n"
                 if row.failure == nil {
-                    try StandardOutput.write(line)
+                    try StandardOutput.write(row.line)
                 } else {
-                    StandardError.write("hotpatch: " + line)
+                    StandardError.write("hotpatch: " + row.line)
                 }
             }
         }
@@ -86,6 +92,8 @@ private struct Row {
         case .failure(let failure): "\(failure.message.printable) [\(failure.code)]"
         }
     }
+
+    var line: String { "\(id) (\(name.printableLine)): \(sentence)\n" }
 
     var json: JSONValue {
         let head = [

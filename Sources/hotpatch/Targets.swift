@@ -52,6 +52,8 @@ extension [TargetResult] {
             try print(command: command, format: format)
         } catch {
             for result in self { StandardError.write("hotpatch: \(result.sentence)\n") }
+            // Both the terminal and the tool are to go: that is what it was ended by.
+            if let signal = compactMap(\.signal).first { HeldSignals.endProcess(by: signal) }
             throw error
         }
         if let signal = compactMap(\.signal).first { HeldSignals.endProcess(by: signal) }

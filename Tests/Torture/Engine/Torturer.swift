@@ -111,7 +111,7 @@ public struct Torturer {
     private mutating func lookAround(_ before: Subject.Report, _ goal: Situation) throws
         -> Subject.Report
     {
-        try subject.expectNoTracedThread()
+        try subject.remains.expectNoTracedThread()
         let versions = try subject.report().versions
         switch versions {
         case situation.versions: break
@@ -147,12 +147,12 @@ public struct Torturer {
     public mutating func expectClean() throws {
         // A thread may be in a stub still, which then stays until it has left.
         try wait(until: "no thread is in a stub of a remote call any more") {
-            guard try subject.hasStub() else { return true }
+            guard try subject.remains.hasStub() else { return true }
             tally.stubsKept += 1
             _ = try worker.perform(.recover)
             return false
         }
-        try subject.expectClean(situation.names)
+        try subject.remains.expectClean(situation.names)
     }
 }
 
