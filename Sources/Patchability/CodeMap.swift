@@ -32,6 +32,27 @@ final class CodeRegion: Sendable {
         offset(of: address).flatMap { bytes.shape(at: $0) }
     }
 
+    /// Calls `body` with each instruction from the one at `start` on that starts
+    /// before `end`, and its address. Returns the address behind the last: less than
+    /// `end` where no instruction is known to start there.
+    @discardableResult
+    func walk(
+        from start: UInt64, to end: UInt64, _ body: (UInt64, cdecoder_shape) -> Void
+    ) -> UInt64 {
+        unsafe bytes.withUnsafeBytes { bytes in
+            var address = start
+            while address < end, let offset = offset(of: address),
+                let (place, rest) = unsafe bytes.tail(from: offset)
+            {
+                let shape = unsafe cdecoder_look(place, rest)
+                guard shape.length > 0 else { break }
+                body(address, shape)
+                address += UInt64(shape.length)
+            }
+            return address
+        }
+    }
+
     /// The offset of `address`, or nil outside.
     func offset(of address: UInt64) -> Int? {
         address >= start && address < end ? Int(address - start) : nil

@@ -42,10 +42,9 @@ struct FunctionWalker {
     /// ModRM byte with mode 0 and r/m 5.
     func addressesTaken(from start: UInt64, to end: UInt64) -> [UInt64] {
         var taken: [UInt64] = []
-        var position = start
-        while position < end, let shape = region.shape(at: position) {
-            let opcode = Int(position - region.start) + Int(shape.opcode_offset)
-            position += UInt64(shape.length)
+        region.walk(from: start, to: end) { address, shape in
+            let opcode = Int(address - region.start) + Int(shape.opcode_offset)
+            let position = address + UInt64(shape.length)
             if region.bytes[opcode] == 0x8d, (region.bytes[opcode + 1] ?? 0) & 0xc7 == 0x05,
                 let displacement = region.bytes.load(opcode + 2, as: Int32.self)
             {

@@ -68,14 +68,9 @@ struct PaddingFinder {
     /// Whether control never leaves the function at its end: a call there may be one
     /// that does not return, but nothing proves it.
     private func endsForGood(_ row: FunctionRow, in region: CodeRegion) -> Bool {
-        var position = row.start
         var flow: UInt8?
-        while position < row.end {
-            guard let shape = region.shape(at: position) else { return false }
-            position += UInt64(shape.length)
-            flow = shape.flow
-        }
-        guard position == row.end, let flow else { return false }
+        let end = region.walk(from: row.start, to: row.end) { flow = $1.flow }
+        guard end == row.end, let flow else { return false }
         return [CDECODER_JUMP, CDECODER_RETURN, CDECODER_STOP].contains {
             $0.rawValue == UInt32(flow)
         }
