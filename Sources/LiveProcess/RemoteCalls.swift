@@ -174,15 +174,35 @@ public struct RemoteCalls: ~Copyable {
         do throws(LiveProcessError) {
             result = try perform(.mmap, arguments, inMemory: [])
         } catch .remoteCall(_, _, .noMemory) {
-            // RLIMIT_AS, perhaps: lifted for this one call.
-            let limit = try AddressSpaceLimit.raise(of: target)
-            defer { limit.restore() }
-            result = try perform(.mmap, arguments, inMemory: [])
+            result = try performWithoutLimit(.mmap, arguments)
         }
         guard result != range.start.rawValue else { return }
         // A kernel before 4.17 takes the address for a wish.
         _ = try perform(.munmap, result, range.count)
         throw .remoteCall(target.id, name: "mmap", .fileExists)
+    }
+
+    /// Makes a call that was refused for want of memory once more, with the limit of
+    /// address space lifted, where there is one that can be.
+    private mutating func performWithoutLimit(
+        _ call: RemoteSystemCall, _ arguments: [UInt64]
+    ) throws(LiveProcessError) -> UInt64 {
+        let limit = try AddressSpaceLimit(of: target)
+        guard limit.canBeLifted else {
+            throw .remoteCall(target.id, name: call.name, .noMemory)
+        }
+        // Where there are no files in memory it goes without a note.
+        let note = try? createMemoryFile(named: limit.note)
+        let outcome: Result<UInt64, LiveProcessError>
+        do throws(LiveProcessError) {
+            try limit.lift()
+            outcome = .success(try perform(call, arguments, inMemory: []))
+        } catch {
+            outcome = .failure(error)
+        }
+        limit.restore()
+        if let note { try close(note) }
+        return try outcome.get()
     }
 
     /// munmap(2).

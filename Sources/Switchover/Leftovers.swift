@@ -4,13 +4,15 @@ import Logging
 import PatchLinker
 
 /// What interrupted runs have left in a process and no program or patch needs:
-/// mappings that nothing ever led to, open files in memory, stubs.
+/// mappings that nothing ever led to, open files in memory, stubs, a lifted limit.
 struct Leftovers {
     private(set) var mappings: [AddressRange<RemoteAddress>] = []
     private(set) var files: [RemoteMemoryFile] = []
     private(set) var hasStubs = false
+    /// Files in memory that tell what the limit of address space was.
+    private(set) var notes: [RemoteMemoryFile] = []
 
-    var isEmpty: Bool { mappings.isEmpty && files.isEmpty && !hasStubs }
+    var isEmpty: Bool { mappings.isEmpty && files.isEmpty && !hasStubs && notes.isEmpty }
 
     init(in process: TargetProcess) throws(LiveProcessError) {
         let map = try process.memoryMap()
@@ -34,27 +36,29 @@ struct Leftovers {
         }
         files = try process.memoryFiles(namedWithPrefix: PayloadHeader.mappingName(patch: ""))
         hasStubs = try process.hasAbandonedStubs()
+        notes = try process.notesOfLiftedLimits()
     }
 
     /// Takes all of it out. Threads may still be in a stub; then it stays.
     func remove(
         from process: TargetProcess, _ options: SwitchOptions, noting report: inout RecoveryReport
     ) throws(LiveProcessError) {
+        for note in notes { try process.restoreLimit(from: note) }
         if hasStubs {
             let (cleared, kept) = try process.clearAbandonedStubs()
             report.stubsCleared = cleared
             report.stubsKept = kept
         }
-        guard !mappings.isEmpty || !files.isEmpty else { return }
+        guard !mappings.isEmpty || !files.isEmpty || !notes.isEmpty else { return }
         do throws(LiveProcessError) {
             try process.withRemoteCalls(seccomp: options.seccomp) {
                 calls throws(LiveProcessError) in
-                for file in files { try calls.close(file) }
+                for file in files + notes { try calls.close(file) }
                 // The head that tells what the others are goes last: whoever kills
                 // this in between leaves what the next run knows for a payload's rest.
                 for mapping in mappings.reversed() { try calls.unmap(mapping) }
             }
-            report.filesClosed = files.count
+            report.filesClosed = files.count + notes.count
             report.payloadsRemoved = mappings.isEmpty ? 0 : 1
         } catch .seccomp(let id, let thread) {
             // It does no harm where it is.

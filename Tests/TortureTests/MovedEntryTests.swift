@@ -1,5 +1,4 @@
 import Switchover
-import SystemPackage
 import TestSupport
 import Testing
 import TortureEngine
@@ -8,23 +7,9 @@ import TortureEngine
 /// callers through entry instructions that were moved into the payload.
 @Suite struct MovedEntryTests {
     @Test func whoCameInThatWayIsInTheOriginal() throws {
-        let directory = try TemporaryDirectory()
-        let sources = Fixture.sources.appending("torture")
-        let program = directory.path.appending("entered")
-        try Fixture.compile(
-            source: sources.appending("entered.c"), to: program, flags: ["-O2", "-g"])
-        let patch = directory.path.appending("entered-fix.hpatch")
-        let tool = try BuiltProduct.path("hotpatch").string
-        let built = try Command.run(
-            tool,
-            [
-                "build", "--base", program.string, "-o", patch.string,
-                sources.appending("entered-fix.c").string,
-            ])
-        try #require(built.succeeded, Comment(rawValue: built.errorOutput))
-        let victim = try Victim(program)
-        #expect(try victim.readLine() == "ready")
-        let worker = try Worker(for: victim.pid, patches: [patch])
+        let scene = try Scene()
+        let victim = scene.victim
+        let worker = try Worker(for: victim.pid, patches: [scene.patch])
 
         let apply = Operation.apply("entered-fix")
         #expect(try worker.perform(apply, .at(.deciding, 0)) == .killed(.deciding))
@@ -32,7 +17,7 @@ import TortureEngine
         #expect(try worker.perform(.recover) == .done)
         // It waits below the moved call, and will ask the other function later.
         let refused = try Command.run(
-            tool, ["apply", patch.string, "--pid", "\(victim.pid)", "--timeout", "0.2"])
+            scene.arguments[0], scene.arguments.dropFirst() + ["--timeout", "0.2"])
         #expect(refused.code == 3, Comment(rawValue: refused.output + refused.errorOutput))
         #expect(refused.errorOutput.contains("'outer'"), Comment(rawValue: refused.errorOutput))
         #expect(try victim.ask("leave") == "1")
