@@ -136,19 +136,18 @@ extension StopSession {
     ///
     /// Each one that is asked wakes up and takes some 5 µs of a processor, and so
     /// does this thread for each. Where every processor has a running thread of the
-    /// target, that is taken from it: so it is done a few at a time, with rests in
-    /// between. On a busy machine those that are asked wait their turn; more are
-    /// asked meanwhile, so that the wait is not one for each few.
+    /// target, that is taken from it: so it is done one by one, with rests in
+    /// between. Nor must several that have been woken wait behind this thread when
+    /// the scheduler looks for work to move: it would put two running threads on one
+    /// processor, for milliseconds. On a busy machine those that are asked wait their
+    /// turn; more are asked meanwhile, so that the wait is not one for each.
     private mutating func stopSleepers(
         _ judge: (StoppedThread) -> Judgement
     ) throws(LiveProcessError) -> Bool {
         var rest = sleepers[...]
         var lastProgress = monotonicNanoseconds()
         while !rest.isEmpty || !asked.isEmpty {
-            for thread in rest.prefix(min(Self.askedAtOnce, Self.mostAsked - asked.count)) {
-                try ask(thread)
-                rest.removeFirst()
-            }
+            if asked.count < Self.mostAsked, let thread = rest.popFirst() { try ask(thread) }
             Breather.rest()
             let before = asked.count
             guard try collectSleepers(judge) else { return false }
@@ -165,7 +164,6 @@ extension StopSession {
         return true
     }
 
-    private static let askedAtOnce = 4
     private static let mostAsked = 32
 
     /// Attends to those of the asked that have stopped by now.
@@ -374,11 +372,11 @@ extension StopSession {
         }
         if runnersStart != 0 { report.runnersStopped = monotonicNanoseconds() &- runnersStart }
         Breather.rest()
-        for (position, thread) in stopped.enumerated() {
+        for thread in stopped {
             if thread.wasRunning { break }
             release(thread.id)
-            // Each takes some 5 µs of a processor to go back to sleep.
-            if position % Self.askedAtOnce == Self.askedAtOnce - 1 { Breather.rest() }
+            // It takes some 5 µs of a processor to go back to sleep.
+            Breather.rest()
         }
     }
 
