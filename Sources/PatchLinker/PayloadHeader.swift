@@ -57,6 +57,7 @@ extension PayloadRecord {
                 "writable": Self.text(extent.writable),
             ],
             "unwind": Self.text(unwind),
+            "confined": .bool(isConfined),
             "detours": .array(detours.map(\.json)),
         ]
     }
@@ -78,6 +79,7 @@ extension PayloadRecord {
             code: try payload.member("code").hexadecimalNumber(),
             writable: try payload.member("writable").hexadecimalNumber())
         unwind = try root.member("unwind").addressRange()
+        isConfined = try root.member("confined").bool()
         var detours: [Detour] = []
         for element in try root.member("detours").elements() {
             detours.append(try Detour(element))

@@ -22,6 +22,7 @@ public struct PayloadPlan {
     let layout: PayloadLayout
     /// The first instructions of each original, ready to be moved.
     let movedEntries: [MovedEntry?]
+    private let isConfined: Bool
     /// By symbol, why an original's first instructions cannot be moved.
     public let moveRefusals: [String: MoveRefusal]
 
@@ -36,6 +37,7 @@ public struct PayloadPlan {
         object = try PatchObject(
             patch.object, functions: manifest.functions, bias: target.bias, bindings: bindings)
         self.target = target
+        isConfined = Confinement.holds(for: object, manifest.functions)
         (movedEntries, moveRefusals) = Self.movedEntries(of: manifest.functions, in: target)
         for function in manifest.functions where function.callsOriginal {
             guard let refusal = moveRefusals[function.symbol] else { continue }
@@ -48,7 +50,7 @@ public struct PayloadPlan {
         let record = Self.record(
             patch.manifest, digest: digest, target: target,
             extent: PayloadExtent(start: nowhere, readOnly: 0, code: 0, writable: 0),
-            unwind: AddressRange(emptyAt: nowhere), places: places)
+            unwind: AddressRange(emptyAt: nowhere), isConfined: isConfined, places: places)
         layout = try PayloadLayout(
             of: object, functions: manifest.functions, movedEntries: movedEntries,
             headerSize: UInt64(PayloadHeader.encode(record).count))
@@ -99,7 +101,7 @@ public struct PayloadPlan {
         }
         let record = Self.record(
             manifest, digest: digest, target: target, extent: extent,
-            unwind: layout.unwind(at: start), places: places)
+            unwind: layout.unwind(at: start), isConfined: isConfined, places: places)
         for detour in record.detours where !detour.isReachable {
             throw LinkError.outOfRange(
                 relocation: "the detour", symbol: detour.symbol, place: detour.site,
@@ -121,7 +123,7 @@ public struct PayloadPlan {
 
     private static func record(
         _ manifest: PatchManifest, digest: String, target: PatchedObject, extent: PayloadExtent,
-        unwind: AddressRange<RemoteAddress>, places: [Places]
+        unwind: AddressRange<RemoteAddress>, isConfined: Bool, places: [Places]
     ) -> PayloadRecord {
         let bias = target.bias
         let detours = zip(manifest.functions, places).map { function, places in
@@ -139,7 +141,7 @@ public struct PayloadPlan {
         return PayloadRecord(
             name: manifest.name, version: manifest.version, digest: digest,
             base: manifest.base.identity.description, object: target.path, bias: bias,
-            extent: extent, unwind: unwind, detours: detours)
+            extent: extent, unwind: unwind, isConfined: isConfined, detours: detours)
     }
 }
 

@@ -23,12 +23,15 @@ public struct PayloadRecord: Equatable, Sendable {
     /// Where the payload's unwind tables are, in the form of .eh_frame; empty where
     /// it has none.
     public let unwind: AddressRange<RemoteAddress>
+    /// Whether nothing but a thread that runs in the payload can hold an address
+    /// of it, so that its room may be used again once it is vacant.
+    public let isConfined: Bool
     public let detours: [Detour]
 
     public init(
         name: String, version: String, digest: String, base: String, object: String,
         bias: LoadBias, extent: PayloadExtent, unwind: AddressRange<RemoteAddress>,
-        detours: [Detour]
+        isConfined: Bool = false, detours: [Detour]
     ) {
         self.name = name
         self.version = version
@@ -38,6 +41,7 @@ public struct PayloadRecord: Equatable, Sendable {
         self.bias = bias
         self.extent = extent
         self.unwind = unwind
+        self.isConfined = isConfined
         self.detours = detours
     }
 }

@@ -11,6 +11,8 @@ import ELFImage
 ///     32  8  where the word is that decides that switch: in the payload that
 ///            leads it, this one or another
 ///     40  8  the word: 0, what was before, or 1, what is to be
+///     48  8  1 from a revert that found no thread in the payload, until it is
+///            switched in again
 ///     64  …  for each detour 32 bytes: where the function led before the switch,
 ///            where it leads after it, and where it led before the patch came;
 ///            addresses of code, that of the site for the function's own code,
@@ -32,6 +34,7 @@ public struct PayloadState: Equatable, Sendable {
     public var isSwitching = false
     public var decision = RemoteAddress(rawValue: 0)
     public var isDecided = false
+    public var isVacant = false
     public var entries: [Entry]
 
     static let magic: [UInt8] = Array("HPSTATE2".utf8)
@@ -67,7 +70,7 @@ public struct PayloadState: Equatable, Sendable {
         var bytes = Self.magic
         let flags: [UInt64] = [
             appliedAt, isLive ? 1 : 0, isSwitching ? 1 : 0, decision.rawValue, isDecided ? 1 : 0,
-            0, 0,
+            isVacant ? 1 : 0, 0,
         ]
         for word in flags { bytes += PayloadHeader.littleEndian(word) }
         return bytes
@@ -98,6 +101,7 @@ public struct PayloadState: Equatable, Sendable {
         isSwitching = word(24) != 0
         decision = RemoteAddress(rawValue: word(Offset.decision))
         isDecided = word(Offset.word) != 0
+        isVacant = word(48) != 0
         entries = (0..<detourCount).map { index in
             var entry = Entry()
             entry.before = word(Offset.before(index))

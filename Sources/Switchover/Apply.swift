@@ -91,7 +91,8 @@ extension Switchover {
         do throws(SwitchoverError) {
             for patch in plan.patches {
                 options.observe(.linking)
-                let installer = PayloadInstaller(plan: patch, options: options)
+                let rooms = linked.isEmpty ? plan.emptyRooms : []
+                let installer = PayloadInstaller(plan: patch, options: options, emptyRooms: rooms)
                 let payload =
                     if let kept = patch.kept { kept.payload } else { try installer.install() }
                 linked.append(.init(plan: patch, payload: payload, isNew: patch.kept == nil))
@@ -196,6 +197,7 @@ extension Switchover {
     ) {
         do throws(LiveProcessError) {
             try change.disarm(in: process, isDone: isDone, at: UInt64(clamping: time(nil)))
+            if isDone { try change.noteVacancy(in: process) }
         } catch {
             Logger(label: "hotpatch.switch").notice(
                 "cannot close the journal in the payload: \(error)")

@@ -73,6 +73,22 @@ struct ApplyPlan {
     }
 }
 
+// MARK: Room
+
+extension ApplyPlan {
+    /// Where payloads lie that nothing leads to and nothing can lead to any more.
+    var emptyRooms: [AddressRange<RemoteAddress>] {
+        let kept = Set(patches.compactMap { $0.kept?.payload.record.extent.start })
+        return stack.payloads.indices.compactMap { number in
+            let (record, state) = (stack.payloads[number].record, stack.payloads[number].state)
+            guard record.isConfined, state.isVacant, !stack.isInUse(number),
+                !kept.contains(record.extent.start)
+            else { return nil }
+            return record.extent.range
+        }
+    }
+}
+
 // MARK: The switch
 
 extension ApplyPlan {
@@ -134,7 +150,12 @@ extension ApplyPlan {
             change.add(
                 top.detour, of: host.record, host.state, from: .code(stack[top].entry),
                 to: .original)
-            if !options.allowsActiveOriginals { guards.addPayload(host.record) }
+            if options.allowsActiveOriginals { continue }
+            for layer in site.layers {
+                let record = stack.payloads[layer.payload].record
+                guards.addPayload(record)
+                if !change.vacated.contains(record) { change.vacated.append(record) }
+            }
         }
     }
 

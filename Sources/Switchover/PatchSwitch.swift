@@ -30,6 +30,8 @@ struct PatchSwitch {
     /// The first leads: its word decides.
     private(set) var participants: [Participant] = []
     private(set) var changes: [Change] = []
+    /// Payloads that the switch leaves, and whose code is guarded.
+    var vacated: [PayloadRecord] = []
 
     /// Adds a function, switched by a detour of `record`.
     mutating func add(
@@ -83,6 +85,7 @@ extension PatchSwitch {
         var state = participants[number].state
         state.isSwitching = true
         state.isDecided = false
+        state.isVacant = false
         state.decision = decision
         for index in state.entries.indices {
             state.entries[index].before = 0
@@ -119,6 +122,17 @@ extension PatchSwitch {
     /// Whether a function comes to lead to the participant itself.
     private func switchesIn(_ number: Int) -> Bool {
         changes.contains { $0.host == number && $0.after == .code($0.detour.entry) }
+    }
+
+    /// Payloads that nothing leads to after the switch, and in which no thread was
+    /// at that moment.
+    func noteVacancy(in process: TargetProcess) throws(LiveProcessError) {
+        for record in vacated {
+            guard let place = record.statePlace, var state = try process.payloadState(of: record)
+            else { continue }
+            state.isVacant = true
+            try process.write(state.bytes, at: place)
+        }
     }
 
     /// Where to note that code of a payload is led to from now on.

@@ -8,6 +8,8 @@ import SystemPackage
 struct PayloadInstaller {
     let plan: PatchPlan
     let options: SwitchOptions
+    /// Room to give back before more is taken.
+    var emptyRooms: [AddressRange<RemoteAddress>] = []
 
     /// Another thread of the target may take the chosen place between looking
     /// and mapping; then the next one is tried.
@@ -15,6 +17,7 @@ struct PayloadInstaller {
 
     /// Maps and fills the payload. On failure nothing of it is left behind.
     func install() throws(SwitchoverError) -> LinkedPayload {
+        try plan.process.looked { _ throws(LiveProcessError) in try giveBackRooms() }
         var taken: Set<RemoteAddress> = []
         for _ in 0..<Self.attempts {
             let linked = try link(avoiding: taken)
@@ -29,6 +32,14 @@ struct PayloadInstaller {
             }
         }
         throw noRoom()
+    }
+
+    private func giveBackRooms() throws(LiveProcessError) {
+        guard !emptyRooms.isEmpty else { return }
+        try plan.process.withRemoteCalls(seccomp: options.seccomp) {
+            calls throws(LiveProcessError) in
+            for room in emptyRooms { try calls.unmap(room) }
+        }
     }
 
     /// The payload as it would be mapped now, without mapping it.

@@ -43,7 +43,11 @@ extension Switchover {
             for (_, site) in stack.sites.sorted(by: { $0.key < $1.key }) {
                 guard let top = site.layers.first else { continue }
                 for layer in site.layers {
-                    add(stack.payloads[layer.payload].record, to: &guards, options)
+                    let record = stack.payloads[layer.payload].record
+                    add(record, to: &guards, options)
+                    if !options.allowsActiveOriginals, !change.vacated.contains(record) {
+                        change.vacated.append(record)
+                    }
                 }
                 add(top, of: stack, leadingTo: .original, to: &change)
             }
@@ -93,6 +97,7 @@ extension Switchover {
         }
         guard reasons.isEmpty else { throw .refused(reasons) }
         add(record, to: &guards, options)
+        if !options.allowsActiveOriginals { change.vacated = [record] }
         for function in change.changes { guards.addPlaces(of: function) }
         try requirePossible(change)
         return (change, guards)

@@ -1,6 +1,7 @@
 import ELFImage
 import LiveProcess
 import PatchFile
+import PatchLinker
 import Switchover
 import SystemPackage
 import TestSupport
@@ -43,5 +44,59 @@ import Testing
         #expect(try process.memoryMap().regions.count == after)
         #expect(try Switchover.revertAll(in: process).count == 1)
         #expect(try victim.ask("9") == "scale 7 calls 23")
+    }
+
+    /// Patches come and go, each of them another; their room is used again where
+    /// nothing can point there. At most one that is out stays mapped.
+    @Test func manyPatchesInTurnTakeNoMoreRoom() throws {
+        let directory = try TemporaryDirectory()
+        let program = directory.path.appending("counter")
+        let sources = Fixture.sources.appending("switchover")
+        try Fixture.compile(
+            source: sources.appending("counter.c"), to: program, flags: ["-O2"])
+        let first = try HandmadePatch.make(
+            name: "first", fix: sources.appending("counter-check.c"), base: program,
+            replacing: ["scale"], in: directory)
+        let object = try HandmadePatch.contents(of: directory.path.appending("first.o"))
+        let victim = try Victim(program)
+        #expect(try victim.readLine() == "ready")
+        let process = try TargetProcess.find(ProcessID(rawValue: victim.pid))
+        let before = try process.memoryMap().regions.count
+        for number in 0..<1000 {
+            var manifest = first.manifest
+            manifest.name = "fix-\(number)"
+            let patch = try PatchFile.make(
+                object: object, manifest: manifest, name: manifest.name
+            ).patch
+            #expect(try Switchover.apply(patch, to: process).outcome == .applied)
+            if number % 100 == 0 { #expect(try victim.ask("2") == "scale 6 calls 0") }
+            #expect(try Switchover.revert(manifest.name, in: process).outcome == .reverted)
+            // Three regions of one payload.
+            try #require(process.memoryMap().regions.count <= before + 3)
+        }
+        #expect(try victim.ask("2") == "scale 4 calls 1")
+        #expect(try Switchover.status(of: process).map(\.record.name) == ["fix-999"])
+    }
+
+    /// A fix that passes on the address of a string of its own stays for good.
+    @Test func roomThatMayBePointedToIsKept() throws {
+        let directory = try TemporaryDirectory()
+        let program = directory.path.appending("counter")
+        let sources = Fixture.sources.appending("switchover")
+        try Fixture.compile(
+            source: sources.appending("counter.c"), to: program, flags: ["-O2"])
+        let victim = try Victim(program)
+        #expect(try victim.readLine() == "ready")
+        let process = try TargetProcess.find(ProcessID(rawValue: victim.pid))
+        for name in ["one", "two"] {
+            let patch = try HandmadePatch.make(
+                name: name, fix: sources.appending("counter-fix.c"), base: program,
+                replacing: ["scale"], in: directory)
+            _ = try Switchover.apply(patch, to: process)
+            _ = try Switchover.revert(name, in: process)
+        }
+        let patches = try Switchover.status(of: process)
+        #expect(Set(patches.map(\.record.name)) == ["one", "two"])
+        #expect(patches.allSatisfy { !$0.record.isConfined })
     }
 }
