@@ -14,9 +14,9 @@ import TortureEngine
         var sum = Tally()
         for batch in 0..<Self.batches {
             var torturer = try Torturer(programs, seed: seed + batch)
-            do { try torturer.run(kills: Self.killsEach) } catch let violation as Violation {
+            do throws(Violation) { try torturer.run(kills: Self.killsEach) } catch {
                 let again = "make torture COUNT=\(Self.killsEach) SEED=\(seed + batch)"
-                Issue.record("\(violation.kind.rawValue): \(violation)\nnearly the same: \(again)")
+                Issue.record("\(error.kind.rawValue): \(error)\nnearly the same: \(again)")
             }
             sum.add(torturer.tally)
         }

@@ -102,19 +102,3 @@ public struct Remains {
         }
     }
 }
-
-extension FilePath {
-    /// The names of what a folder holds.
-    fileprivate func entries() throws -> [String] {
-        guard let folder = unsafe opendir(string) else { throw Errno(rawValue: errno) }
-        defer { unsafe closedir(folder) }
-        var names: [String] = []
-        while let entry = unsafe readdir(folder) {
-            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if !name.hasPrefix(".") { names.append(name) }
-        }
-        return names
-    }
-}

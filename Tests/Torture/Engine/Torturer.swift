@@ -29,14 +29,20 @@ public struct Torturer {
     }
 
     /// Goes on until the worker was killed so often.
-    public mutating func run(kills: Int) throws {
+    public mutating func run(kills: Int) throws(Violation) {
         do {
             while tally.kills < kills { try step() }
             try settle()
             tally.interrupted = try subject.report().interrupted
-        } catch let violation as Violation {
+        } catch {
+            let violation = error as? Violation ?? Violation(.hang, "\(error)")
             throw Violation(
-                violation.kind, "\(violation.description)\nafter: \(history.suffix(12))")
+                violation.kind,
+                """
+                \(violation.description)
+                after \(history.suffix(12).joined(separator: "\n  "))
+                \(worker.threads)\(describeThreads(of: subject.pid))
+                """)
         }
     }
 
@@ -77,8 +83,9 @@ public struct Torturer {
     public mutating func perform(_ operation: Operation, _ death: Worker.Death) throws {
         let before = try subject.report()
         let start = ContinuousClock.now
+        history.append("\(operation.request) \(death)")
         let outcome = try worker.perform(operation, death)
-        history.append("\(operation.request) \(death): \(outcome)")
+        history[history.count - 1] += ": \(outcome)"
         let goal = operation.result(in: situation)
         var wasUndisturbed = false
         switch outcome {

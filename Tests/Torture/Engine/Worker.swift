@@ -63,6 +63,11 @@ public final class Worker {
         }
     }
 
+    /// What it does, for messages.
+    var threads: String {
+        children(of: program.pid).map { describeThreads(of: $0) + "\n" }.joined()
+    }
+
     private func lastPhase() throws -> UInt8 {
         var byte: UInt8 = 0
         _ = try unsafe withUnsafeMutableBytes(of: &byte) {

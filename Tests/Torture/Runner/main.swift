@@ -20,11 +20,11 @@ let start = ContinuousClock.now
 for batch in 0..<UInt64((kills + batchSize - 1) / batchSize) {
     let count = min(batchSize, kills - Int(batch) * batchSize)
     let began = ContinuousClock.now
-    var torturer = try Torturer(programs, seed: seed + batch)
     var ending = "fine"
-    do { try torturer.run(kills: count) } catch let violation as Violation {
-        violations.append(violation)
-        ending = "\(violation.kind.rawValue): \(violation)"
+    var torturer = try Torturer(programs, seed: seed + batch)
+    do throws(Violation) { try torturer.run(kills: count) } catch {
+        violations.append(error)
+        ending = "\(error.kind.rawValue): \(error)"
     }
     let tally = torturer.tally
     sum.add(tally)
