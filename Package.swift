@@ -137,7 +137,11 @@ let package = Package(
             ]),
         // What `make test-real` runs; build.sh fetches and builds the programs.
         tests(
-            "RealProgramsTests", ["HotpatchKit", "TestSupport", system],
+            "RealProgramsTests",
+            [
+                "Addresses", "ELFImage", "LiveProcess", "PatchFile", "PatchLinker", "Patchability",
+                "Switchover", "TestSupport", system,
+            ],
             exclude: ["build.sh", "nginx.conf", "nginx.requests", "redis.commands", "sqlite3.sql"]),
         tests("JSONTextTests", ["JSONText"]),
         tests(

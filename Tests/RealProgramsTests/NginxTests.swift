@@ -19,6 +19,8 @@ extension RealProgramsTests {
         let children = FilePath("/proc/\(server.pid)/task/\(server.pid)/children")
         var worker: Int32?
         try wait(until: "nginx has a worker and answers") {
+            let errors = try server.errorOutputSoFar()
+            try #require(server.isRunning, "\(errors)")
             worker = try children.lines().first.flatMap { line in
                 line.split(separator: " ").first.flatMap { Int32($0) }
             }
@@ -32,10 +34,9 @@ extension RealProgramsTests {
     }
 }
 
-/// A folder with a configuration of nginx, pages, and what is asked for.
+/// A folder with a configuration of nginx, and pages.
 private final class NginxSite: Sendable {
     private let folder: TemporaryDirectory
-    private let requests: [String]
     /// One of the loopback's addresses that nobody else uses.
     private let address: String
 
@@ -43,12 +44,15 @@ private final class NginxSite: Sendable {
 
     init() throws {
         folder = try TemporaryDirectory()
-        requests = try RealPrograms.resource("nginx.requests").lines()
         let number = getpid()
         address = "127.\(1 + number >> 16 & 0x3f).\(number >> 8 & 0xff).\(number & 0xff):8087"
         let configuration = try RealPrograms.resource("nginx.conf").lines().joined(separator: "\n")
-        let parts = configuration.split(separator: "ADDRESS", omittingEmptySubsequences: false)
-        _ = try folder.write(parts.joined(separator: address), to: "nginx.conf")
+            .split(separator: "ADDRESS", omittingEmptySubsequences: false).joined(
+                separator: address
+            )
+            .split(separator: "FOLDER", omittingEmptySubsequences: false)
+            .joined(separator: folder.path.string)
+        _ = try folder.write(configuration, to: "nginx.conf")
         let text = (1...3000).map { "<p>line \($0) of the page</p>" }.joined(separator: "\n")
         _ = try folder.write(text, to: "page.html")
         _ = try folder.write("<!--#if expr=\"$arg_a = 1\" -->one<!--#endif -->.\n", to: "ssi.shtml")
@@ -72,17 +76,23 @@ private final class NginxSite: Sendable {
         return answer == "small\n"
     }
 
-    /// The answer to each request, without what differs each time.
+    /// The lines of the answers to all requests, without what differs each time.
     func answersToRequests() throws -> [String] {
-        try requests.map { request in
-            try RealPrograms.shell(
-                "cd \(path); curl -s -i --max-time 20 \(request); echo \"exit $?\""
-            ).split(separator: "\n").filter { line in
-                !["date:", "last-modified:", "expires:", "etag:"].contains {
-                    line.lowercased().hasPrefix($0)
-                }
-            }.joined(separator: "\n")
-        }
+        let requests = RealPrograms.resource("nginx.requests")
+        let answers = try RealPrograms.shell(
+            """
+            cd \(path)
+            while read -r request; do
+                eval "curl -s -i --max-time 20 $request" </dev/null
+                printf '\\nexit %s\\n' $?
+            done <\(requests) | tr -d '\\r' | grep -aivE '^(date|expires):'
+            """)
+        let lines = answers.split(separator: "\n").map { String($0) }
+        // Two of them have none: one connection is closed, one answer thrown away.
+        let count = try requests.lines().count
+        #expect(lines.count { $0.hasPrefix("exit ") } == count)
+        #expect(lines.count { $0.hasPrefix("HTTP/") } >= count - 2)
+        return lines
     }
 
     func load() throws {

@@ -1,6 +1,10 @@
 import Dispatch
 import Glibc
-import HotpatchKit
+import LiveProcess
+import PatchFile
+import PatchLinker
+import Patchability
+import Switchover
 import Synchronization
 import SystemPackage
 import TestSupport

@@ -24,7 +24,7 @@ extension RealProgramsTests {
             // An error ends the benchmark.
             let tests = "set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,zadd,zpopmin,lrange_100,mset"
             let rounds = try RealPrograms.shell(
-                "\(benchmark) -s \(socket) -q --csv -n 5000 -c 20 -t \(tests)")
+                "\(benchmark) -s \(socket) -q --csv -n 3000 -c 20 -t \(tests)")
             try #require(rounds.split(separator: "\n").count == 15, "\(rounds)")
             let statistics = try RealPrograms.shell("\(client) -s \(socket) info errorstats")
             _ = try RealPrograms.shell("\(client) -s \(socket) config resetstat")

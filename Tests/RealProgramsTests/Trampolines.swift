@@ -1,4 +1,7 @@
-import HotpatchKit
+import Addresses
+import ELFImage
+import PatchFile
+import Patchability
 import SystemPackage
 import TestSupport
 import Testing
