@@ -5,7 +5,7 @@ import TortureEngine
 /// A share of what `make torture` does, with a new seed each time.
 @Suite(.serialized) struct RandomKillTests {
     /// Each with a victim of its own.
-    private static let batches: UInt64 = 24
+    private static let batches: UInt64 = 40
     private static let killsEach = 25
 
     @Test func aKilledToolDoesNoHarm() throws {

@@ -41,17 +41,35 @@ public final class Subject {
         guard fields["sums"] == "0" else { throw Violation(.sum, line) }
         guard fields["mixed"] == "0" else { throw Violation(.mix, line) }
         guard fields["unexpected"] == "0" else { throw Violation(.other, line) }
+        let interrupted = counts(in: fields["interrupted"] ?? "")
+        if let call = interrupted.keys.first(where: { !mayBeInterrupted($0) }) {
+            throw Violation(.interruption, "\(call) returned EINTR, which restarts by itself")
+        }
         func numbers(_ name: Substring) -> [UInt64] {
             (fields[name] ?? "").split(separator: ",").compactMap { UInt64($0) }
-        }
-        var interrupted: [String: Int] = [:]
-        for call in (fields["interrupted"] ?? "").split(separator: ",") {
-            let parts = call.split(separator: ":")
-            if parts.count == 2 { interrupted[String(parts[0])] = Int(parts[1]) }
         }
         return Report(
             versions: numbers("versions").map(Int.init), progress: numbers("progress"),
             interrupted: interrupted)
+    }
+
+    private func counts(in list: Substring) -> [String: Int] {
+        var counts: [String: Int] = [:]
+        for item in list.split(separator: ",") {
+            let parts = item.split(separator: ":")
+            if parts.count == 2 { counts[String(parts[0])] = Int(parts[1]) }
+        }
+        return counts
+    }
+
+    /// Whether a mere stop ends the call with EINTR, which a tool that dies between
+    /// the stop and what hides it leaves behind.
+    private func mayBeInterrupted(_ call: String) -> Bool {
+        call.hasPrefix("epoll_") || call.hasSuffix("_timeout")
+            || [
+                "sigtimedwait", "sigwaitinfo", "semop", "semtimedop", "io_getevents",
+                "io_pgetevents", "io_uring_enter",
+            ].contains(call)
     }
 
     /// Which version each group of its functions has: solo, chain, front, short.

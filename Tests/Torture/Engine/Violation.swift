@@ -12,8 +12,9 @@ public struct Violation: Error, CustomStringConvertible {
         /// Something was left behind, or something is not what it should be after
         /// everything was put right.
         case leftover
-        /// A blocking call returned EINTR though no run was killed.
-        case interruption = "EINTR without a kill"
+        /// A blocking call returned EINTR though no run was killed, or one that a
+        /// stop cannot interrupt.
+        case interruption = "needless EINTR"
         case other
     }
 
