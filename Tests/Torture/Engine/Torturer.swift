@@ -49,7 +49,9 @@ public struct Torturer {
     /// One operation that is killed, or ends before; then the world is looked at,
     /// and mostly put right.
     private mutating func step() throws {
-        let operation = random.next(below: 10) == 0 ? .recover : randomOperation()
+        // What puts things right is to be killed too, where it has something to do.
+        let recovers = random.next(below: isDirty ? 2 : 20) == 0
+        let operation = recovers ? .recover : randomOperation()
         try perform(operation, randomDeath(of: operation))
         switch random.next(below: 10) {
         case 0..<4: try settle()
