@@ -76,7 +76,7 @@ public final class TemporaryDirectory: Sendable {
     }
 
     /// One folder for what all tests share, removed when the run ends.
-    fileprivate static let forWholeRun: Result<TemporaryDirectory, any Error> = Result {
+    public static let forWholeRun: Result<TemporaryDirectory, any Error> = Result {
         let directory = try TemporaryDirectory()
         atexit {
             if case .success(let directory) = TemporaryDirectory.forWholeRun { directory.remove() }

@@ -14,12 +14,12 @@ final class Scene {
 
     /// The program and its patch, made once.
     private static let made = Result {
-        let directory = try TemporaryDirectory()
+        let folder = try TemporaryDirectory.forWholeRun.get().makeDirectory()
         let sources = Fixture.sources.appending("torture")
-        let program = directory.path.appending("entered")
+        let program = folder.appending("entered")
         try Fixture.compile(
             source: sources.appending("entered.c"), to: program, flags: ["-O2", "-g"])
-        let patch = directory.path.appending("entered-fix.hpatch")
+        let patch = folder.appending("entered-fix.hpatch")
         let built = try Command.run(
             BuiltProduct.path("hotpatch").string,
             [
@@ -27,7 +27,7 @@ final class Scene {
                 sources.appending("entered-fix.c").string,
             ])
         try #require(built.succeeded, Comment(rawValue: built.errorOutput))
-        return (directory: directory, program: program, patch: patch)
+        return (program: program, patch: patch)
     }
 
     init() throws {

@@ -7,7 +7,6 @@ public struct Programs: Sendable {
     public let victim: FilePath
     /// By name.
     public let patches: [String: FilePath]
-    let directory: TemporaryDirectory
 
     /// Each patch with the object that it is for.
     private static let bases = [
@@ -16,8 +15,7 @@ public struct Programs: Sendable {
     ]
 
     public init() throws {
-        directory = try TemporaryDirectory()
-        let folder = directory.path
+        let folder = try TemporaryDirectory.forWholeRun.get().makeDirectory()
         let sources = Fixture.sources.appending("torture")
         func source(_ name: String) -> FilePath { sources.appending(name + ".c") }
         try Fixture.compile(
