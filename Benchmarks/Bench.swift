@@ -25,11 +25,11 @@ struct Bench: ParsableCommand {
     )
     var patience = 1.0
 
-    @Option(help: "Only these parts: stall, call, list, start, endurance.")
+    @Option(help: "Only these parts: stall, call, list, start, crowd, endurance.")
     var only: [Part] = Part.allCases
 
     enum Part: String, CaseIterable, ExpressibleByArgument {
-        case start, stall, call, list, endurance
+        case start, stall, call, list, crowd, endurance
     }
 
     func run() throws {
@@ -70,6 +70,8 @@ struct Bench: ParsableCommand {
                 try CommandMeasurement.listSymbols(
                     file: file, runs: quick ? 2 : 6, tools: tools, report: report)
             }
+        case .crowd:
+            try CrowdMeasurement.run(processes: quick ? 50 : 1000, tools: tools, report: report)
         case .endurance:
             try EnduranceMeasurement.run(pairs: quick ? 20 : 1000, tools: tools, report: report)
         }
