@@ -13,6 +13,8 @@ public enum LiveProcessError: Error, Equatable, Sendable {
     case ended(ProcessID)
     /// It has ended already, and only its parent has not noticed.
     case zombie(ProcessID)
+    /// A signal is ending it, and the kernel is still writing its core.
+    case dumpingCore(ProcessID)
     case kernelThread(ProcessID, name: String)
     /// Not a 64-bit x86 program; `found` says what its ELF header tells.
     case foreignProgram(ProcessID, found: String)
@@ -83,6 +85,7 @@ extension LiveProcessError {
         case .threadOfProcess: "process.thread"
         case .ended: "process.ended"
         case .zombie: "process.zombie"
+        case .dumpingCore: "process.dumping-core"
         case .kernelThread: "process.kernel-thread"
         case .foreignProgram: "process.foreign"
         case .notPermitted: "process.not-permitted"
@@ -117,6 +120,9 @@ extension LiveProcessError: CustomStringConvertible {
             "process \(pid) ended meanwhile"
         case .zombie(let pid):
             "process \(pid) has ended already; its parent has not taken note of it (a zombie)"
+        case .dumpingCore(let pid):
+            "process \(pid) is being ended by a signal and writes its core; there is nothing left "
+                + "to patch"
         case .kernelThread(let pid, let name):
             "process \(pid) ('\(name)') is a kernel thread: it runs no program that could be patched"
         case .foreignProgram(let pid, let found):

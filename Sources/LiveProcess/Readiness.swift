@@ -11,6 +11,13 @@ extension TargetProcess {
         throw .alreadyTraced(id, thread: ThreadID(rawValue: id.rawValue), by: tracer, name: name)
     }
 
+    /// Throws `dumpingCore` where its core is being written (core(5)). To ask such a
+    /// process to stop would be in vain, and would cut off a core that goes to a pipe.
+    public func requireNoCoreDump() throws(LiveProcessError) {
+        guard try facts().isDumpingCore else { return }
+        throw .dumpingCore(id)
+    }
+
     /// Throws `seccomp` where it runs under a filter.
     public func requireNoSeccompFilter() throws(LiveProcessError) {
         guard try facts().seccompMode == 0 else {

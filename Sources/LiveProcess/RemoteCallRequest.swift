@@ -27,6 +27,7 @@ struct RemoteCallRequest {
         var unsuited: Set<ThreadID> = []
         var reason = "no thread is left"
         for _ in 0..<Self.attempts {
+            try target.requireNoCoreDump()
             guard let thread = try CallerChoice.choose(in: target, excluding: unsuited) else {
                 break
             }

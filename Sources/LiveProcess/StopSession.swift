@@ -36,6 +36,7 @@ struct StopSession: ~Copyable {
         self.target = target
         self.options = options
         self.watch = watch
+        try target.requireNoCoreDump()
         do throws(Errno) {
             var tasks = try TaskList(of: target)
             var member: ThreadID?

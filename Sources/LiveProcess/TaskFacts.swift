@@ -84,6 +84,8 @@ public struct ProcessFacts: Sendable {
     public let threadCount: Int
     /// 0 none, 1 strict, 2 a filter (prctl(2), PR_SET_SECCOMP).
     public let seccompMode: Int
+    /// Its core is being written, and then it ends.
+    public let isDumpingCore: Bool
     /// Its numbers in the pid namespaces from ours to its own.
     public let namespaceIDs: [Int32]
 
@@ -112,6 +114,7 @@ public struct ProcessFacts: Sendable {
         parent = ProcessID(rawValue: Int32(truncatingIfNeeded: numbers("PPid").first ?? 0))
         threadCount = Int(truncatingIfNeeded: numbers("Threads").first ?? 0)
         seccompMode = Int(truncatingIfNeeded: numbers("Seccomp").first ?? 0)
+        isDumpingCore = numbers("CoreDumping").first == 1
         namespaceIDs = numbers("NSpid").map { Int32(truncatingIfNeeded: $0) }
     }
 

@@ -76,6 +76,7 @@ extension Switchover {
         try process.looked { p throws(LiveProcessError) in
             try p.requireSupportedProgram()
             try p.requireUntraced()
+            try p.requireNoCoreDump()
         }
         let plan = try ApplyPlan.make(patches, for: process, options.images)
         if plan.patches.contains(where: { $0.kept == nil }), !options.allowsSeccomp {

@@ -35,6 +35,7 @@ extension Switchover {
         try process.looked { p throws(LiveProcessError) in
             try p.requireSupportedProgram()
             try p.requireUntraced()
+            try p.requireNoCoreDump()
         }
         var report = RecoveryReport()
         try alone(with: process, options, onTidying: { report = $0 }) { () in }

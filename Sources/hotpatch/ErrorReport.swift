@@ -37,7 +37,7 @@ extension AuthoringError {
 extension LiveProcessError {
     fileprivate var exitStatus: ExitStatus {
         switch self {
-        case .noSuchProcess, .threadOfProcess, .ended, .zombie: .noSuchTarget
+        case .noSuchProcess, .threadOfProcess, .ended, .zombie, .dumpingCore: .noSuchTarget
         case .notPermitted: .notPermitted
         case .kernelThread, .foreignProgram, .alreadyTraced, .seccomp, .noRoomForStub,
             .programChanged:
