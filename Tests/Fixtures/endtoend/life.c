@@ -4,11 +4,14 @@
 //   fork         "forked PID": a child that serves "child"
 //   child        what answer() returns in the child
 //   zombie       "zombie PID": a child that has ended and is not reaped
-//   filter       "filtered": from now on a seccomp filter kills for memfd_create
+//   filter       "filtered": from now on a seccomp filter kills for memfd_create,
+//                mmap and mprotect
+//   errno        "errno filtered": from now on a seccomp filter answers EPERM to them
 //   strict       "strict": from now on only read and write are allowed
 //   exec         runs the program anew, which says "ready" again
 // Input and output go without the C library's buffers: strict seccomp permits
 // nothing else.
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -80,17 +83,19 @@ static void leave_zombie(void) {
     say_number("zombie", child);
 }
 
-static void filter(void) {
+static void filter(unsigned action, const char *reply) {
     struct sock_filter rules[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, action),
     };
     struct sock_fprog program = {sizeof rules / sizeof *rules, rules};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) abort();
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) abort();
-    say(STDOUT_FILENO, "filtered");
+    say(STDOUT_FILENO, reply);
 }
 
 int main(int count, char **arguments) {
@@ -101,7 +106,8 @@ int main(int count, char **arguments) {
         if (strcmp(line, "fork") == 0) start_child();
         else if (strcmp(line, "child") == 0) ask_child();
         else if (strcmp(line, "zombie") == 0) leave_zombie();
-        else if (strcmp(line, "filter") == 0) filter();
+        else if (strcmp(line, "filter") == 0) filter(SECCOMP_RET_KILL_PROCESS, "filtered");
+        else if (strcmp(line, "errno") == 0) filter(SECCOMP_RET_ERRNO | EPERM, "errno filtered");
         else if (strcmp(line, "exec") == 0) execv(arguments[0], arguments);
         else if (strcmp(line, "strict") == 0) {
             if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) abort();
