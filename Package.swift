@@ -190,7 +190,8 @@ let package = Package(
         tests(
             "EndToEndTests",
             [
-                "Addresses", "ELFImage", "JSONText", "PatchFile", "TestSupport", "hotpatch", system,
+                "Addresses", "ELFImage", "JSONText", "LiveProcess", "PatchFile", "Switchover",
+                "TestSupport", "hotpatch", system,
             ]),
     ]
 )

@@ -251,6 +251,28 @@ public final class TargetProcess: Sendable {
         throw bytes.isEmpty ? .ended(id) : .programChanged(id)
     }
 
+    /// It has ended, or runs another program than when this value was made: with
+    /// its memory went whatever was in it.
+    public var isGone: Bool { loss != nil }
+
+    /// What is behind an error: in the middle of anything the process may end or
+    /// run another program, and then what failed first is of no interest.
+    public func cause(of error: LiveProcessError) -> LiveProcessError { loss ?? error }
+
+    /// `ended` or `programChanged`; nil where neither is known.
+    private var loss: LiveProcessError? {
+        do throws(LiveProcessError) {
+            try requireSameProgram()
+            return isAlive ? nil : .ended(id)
+        } catch {
+            switch error {
+            case .ended, .programChanged: return error
+            // What keeps this from being seen is what kept the rest from being done.
+            default: return nil
+            }
+        }
+    }
+
     // MARK: Memory
 
     /// The open /proc/PID/mem. Throws `notPermitted`.

@@ -113,6 +113,7 @@ extension Switchover {
     /// The payload was mapped and nothing leads to it.
     private static func discard(_ patch: ApplyPlan.Linked, _ options: SwitchOptions) {
         let process = patch.plan.process
+        if process.isGone { return }
         let record = patch.payload.record
         // Where a write failed and could not be undone, a jump may lead there.
         let isUnused = record.detours.allSatisfy { detour in
@@ -165,8 +166,12 @@ extension Switchover {
                     try HeldSignals.pause(.milliseconds(1))
                 }
             ) { () throws(SwitchoverError) in
-                note(try tidyUp(process, options))
-                return try work()
+                do throws(SwitchoverError) {
+                    note(try tidyUp(process, options))
+                    return try work()
+                } catch .process(let error) {
+                    throw .process(process.cause(of: error))
+                }
             }
         }
     }
@@ -200,6 +205,7 @@ extension Switchover {
             try change.disarm(in: process, isDone: isDone, at: UInt64(clamping: time(nil)))
             if isDone { try change.noteVacancy(in: process) }
         } catch {
+            if process.isGone { return }
             Logger(label: "hotpatch.switch").notice(
                 "cannot close the journal in the payload: \(error)")
         }
