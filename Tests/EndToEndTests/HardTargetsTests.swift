@@ -15,16 +15,17 @@ import Testing
     /// A program that sings, with the patches for its voices.
     struct Choir {
         let victim: Victim
-        /// The process to patch, where it is not the victim itself.
-        var pid: String { "\(victim.pid)" }
         let program: FilePath
         let patches: [String]
+        var pid: String { "\(victim.pid)" }
         var target: [String] { ["--pid", pid, "--timeout", "60"] }
 
-        init(_ name: String, _ arguments: [String] = []) throws {
+        /// - Parameter copy: of the library, for a test that removes it.
+        init(_ name: String, _ arguments: [String] = [], copy: FilePath? = nil) throws {
             let pages = "-falign-functions=4096"
-            let library = try Program.compile(
-                "chorus-library", flags: ["-fPIC", "-shared", pages])
+            let library =
+                try copy
+                ?? Program.compile("chorus-library", flags: ["-fPIC", "-shared", pages])
             let program = try Program.compile(name, flags: [library.string, pages])
             self.program = program
             patches = try [("upper", ["LEAD", "ALTO", "TENOR"]), ("lower", ["BASS"])].map {
@@ -118,6 +119,64 @@ import Testing
         #expect(try choir.victim.ask("open") == "the other ended well")
         try Tool.check(try apply.finish(), 0, ["apply"])
         try choir.expectVersion(2)
+    }
+
+    /// Stopped by a signal, with several threads: that it stays.
+    @Test func aStoppedProgramOfSeveralThreads() throws {
+        let choir = try Choir("quartet")
+        let facts = ProcessFacts(choir.victim)
+        choir.victim.signal(SIGSTOP)
+        try wait(until: "the program is stopped") { try facts.state() == "T" }
+        try choir.apply()
+        try choir.revert()
+        try choir.apply()
+        for task in try Self.threads(of: choir) {
+            #expect(try ProcessFacts(pid: task).state() == "T")
+        }
+        choir.victim.signal(SIGCONT)
+        try choir.expectVersion(2)
+    }
+
+    /// A debugger may hold a thread that is not the first.
+    @Test func aTracedThread() throws {
+        let choir = try Choir("quartet")
+        let second = try #require(try Self.threads(of: choir).last)
+        #expect(second != choir.victim.pid)
+        let tracer = try startVictim(try Program.compile("tracer"), ["\(second)"])
+        let before = try ProcessFacts(choir.victim).code()
+        for command in ["check", "apply"] {
+            try Tool.expect(
+                2, [command] + choir.patches + choir.target,
+                says: ["thread \(second) of", "traced by process \(tracer.pid)"])
+        }
+        #expect(try ProcessFacts(choir.victim).code() == before)
+        try choir.expectVersion(1)
+        tracer.kill()
+        try choir.apply()
+        try choir.expectVersion(2)
+    }
+
+    private static func threads(of choir: Choir) throws -> [Int32] {
+        try Command.run("ls", ["/proc/\(choir.pid)/task"]).output
+            .split(separator: "\n").compactMap { Int32($0) }.sorted()
+    }
+
+    /// An upgrade has put another build in the library's place.
+    @Test func aLibraryThatWasReplaced() throws {
+        let directory = try TemporaryDirectory()
+        let copy = directory.path.appending("library")
+        let source = Fixture.sources.appending("endtoend/chorus-library.c")
+        try Fixture.compile(
+            source: source, to: copy,
+            flags: ["-O2", "-fPIC", "-shared", "-falign-functions=4096"])
+        let choir = try Choir("quartet", copy: copy)
+        let upgrade = directory.path.appending("upgrade")
+        try Fixture.compile(source: source, to: upgrade, flags: ["-O1", "-fPIC", "-shared"])
+        try upgrade.rename(to: copy)
+        try choir.apply()
+        try choir.expectVersion(2)
+        try choir.revert()
+        try choir.expectVersion(1)
     }
 
     // MARK: - Code that is not as usual
