@@ -1,8 +1,8 @@
 // The search for branches to, and addresses of, a set of addresses.
 #include "CDecoder.h"
+#include "Words.h"
 
 #include <emmintrin.h>
-#include <string.h>
 
 typedef enum {
     NOTHING = 0,
@@ -56,13 +56,6 @@ static inline __attribute__((always_inline)) uint32_t classify_sixteen(const uin
         _mm_or_si128(_mm_or_si128(jcc, loop), _mm_or_si128(near, jump)),
         _mm_or_si128(_mm_or_si128(two, begin), lea));
     return (uint32_t)_mm_movemask_epi8(any);
-}
-
-static int32_t signed_word(const uint8_t *bytes)
-{
-    int32_t word;
-    memcpy(&word, bytes, sizeof word);
-    return word;
 }
 
 static inline __attribute__((always_inline)) bool is_marked(const cdecoder_search *search, uint64_t address)

@@ -1,55 +1,6 @@
-// The length of an instruction, from the opcode maps of the Intel SDM, vol. 2,
-// appendix A, in 64-bit mode.
+// The length of an instruction, and where control goes after it.
 #include "CDecoder.h"
-
-enum {
-    M = 1, // a ModRM byte follows
-    B = 2, // an immediate of one byte
-    W = 4, // of two bytes
-    Z = 8, // of four bytes, two with an operand size prefix
-    V = 16, // of Z's size, eight with REX.W
-    A = 32, // an address of eight bytes, four with an address size prefix
-    X = 64, // invalid in 64-bit mode, or a prefix or escape that is handled before
-    G = 128, // by the ModRM byte's reg field
-};
-
-static const uint8_t one_byte[256] = {
-    /* 00 */ M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X,
-    /* 10 */ M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X,
-    /* 20 */ M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X,
-    /* 30 */ M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X,
-    /* 40 */ X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    /* 50 */ 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    /* 60 */ X, X, X, M, X, X, X, X, Z, M | Z, B, M | B, 0, 0, 0, 0,
-    /* 70 */ B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B,
-    /* 80 */ M | B, M | Z, X, M | B, M, M, M, M, M, M, M, M, M, M, M, M,
-    /* 90 */ 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, X, 0, 0, 0, 0, 0,
-    /* a0 */ A, A, A, A, 0, 0, 0, 0, B, Z, 0, 0, 0, 0, 0, 0,
-    /* b0 */ B, B, B, B, B, B, B, B, V, V, V, V, V, V, V, V,
-    /* c0 */ M | B, M | B, W, 0, X, X, M | B, M | Z, W | B, 0, W, 0, 0, B, X, 0,
-    /* d0 */ M, M, M, M, X, X, X, 0, M, M, M, M, M, M, M, M,
-    /* e0 */ B, B, B, B, B, B, B, B, Z, Z, X, B, 0, 0, 0, 0,
-    /* f0 */ X, 0, X, X, 0, 0, M | G, M | G, 0, 0, 0, 0, 0, 0, M, M,
-};
-
-static const uint8_t two_bytes[256] = {
-    /* 00 */ M, M, M, M, X, 0, 0, 0, 0, 0, X, 0, X, M, 0, M | B,
-    /* 10 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    /* 20 */ M | G, M | G, M | G, M | G, X, X, X, X, M, M, M, M, M, M, M, M,
-    /* 30 */ 0, 0, 0, 0, 0, 0, X, 0, X, X, X, X, X, X, X, X,
-    /* 40 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    /* 50 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    /* 60 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    /* 70 */ M | B, M | B, M | B, M | B, M, M, M, 0, M | G, M, X, X, M, M, M, M,
-    /* 80 */ Z, Z, Z, Z, Z, Z, Z, Z, Z, Z, Z, Z, Z, Z, Z, Z,
-    /* 90 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    /* a0 */ 0, 0, 0, M, M | B, M, X, X, 0, 0, 0, M, M | B, M, M, M,
-    /* b0 */ M, M, M, M, M, M, M, M, M, M, M | B, M, M, M, M, M,
-    /* c0 */ M, M, M | B, M, M | B, M | B, M | B, M, 0, 0, 0, 0, 0, 0, 0, 0,
-    /* d0 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    /* e0 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    /* f0 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-};
+#include "OpcodeMaps.h"
 
 typedef struct {
     const uint8_t *bytes;
@@ -119,7 +70,7 @@ static cdecoder_shape look_at_vector(reader *in, size_t start, uint8_t prefix)
     const uint8_t map = prefix == 0xc5 ? 1 : prefix == 0x62 ? payload & 7 : payload & 0x1f;
     const uint8_t opcode = in->bytes[start + size];
     in->position = start + size + 1;
-    uint8_t rule = M;
+    uint16_t rule = M;
     if (prefix == 0x8f) {
         // XOP maps (AMD APM vol. 4): 8 has an imm8, 9 nothing, 10 an imm32.
         if (map > 10) {
@@ -127,7 +78,7 @@ static cdecoder_shape look_at_vector(reader *in, size_t start, uint8_t prefix)
         }
         rule = map == 8 ? M | B : map == 10 ? M | Z : M;
     } else if (map == 1) {
-        rule = (uint8_t)(opcode == 0x77 ? 0 : M | (two_bytes[opcode] & B));
+        rule = (uint16_t)(opcode == 0x77 ? 0 : M | (two_bytes[opcode] & B));
     } else if (map == 3) {
         rule = M | B;
     } else if (map != 2 && !(prefix == 0x62 && (map == 5 || map == 6))) {
@@ -141,7 +92,7 @@ static cdecoder_shape look_at_vector(reader *in, size_t start, uint8_t prefix)
     return finish(in, start);
 }
 
-static size_t immediate_size(const reader *in, uint8_t rule)
+static size_t immediate_size(const reader *in, uint16_t rule)
 {
     size_t size = 0;
     size += (rule & B) != 0 ? 1 : 0;
@@ -158,7 +109,7 @@ static cdecoder_shape look_at_two_bytes(reader *in, size_t start)
         return unknown;
     }
     const uint8_t opcode = in->bytes[in->position++];
-    uint8_t rule = two_bytes[opcode];
+    uint16_t rule = two_bytes[opcode];
     if (opcode == 0x38 || opcode == 0x3a) {
         if (in->position >= in->available) {
             return unknown;
@@ -263,7 +214,7 @@ static void classify(cdecoder_shape *shape, const reader *in, uint8_t opcode, ui
 
 static cdecoder_shape look_at_one_byte(reader *in, size_t start, uint8_t opcode)
 {
-    uint8_t rule = one_byte[opcode];
+    uint16_t rule = one_byte[opcode];
     if (rule == X) {
         return unknown;
     }

@@ -187,7 +187,7 @@ extension FunctionCatalog {
     }
 
     private func firstOffset(of row: FunctionRow) -> UInt64 {
-        judge(of: row).firstOffset
+        EntryJudge.firstOffset(of: row, in: code.regions[Int(row.region)])
     }
 
     private func judge(of row: FunctionRow) -> EntryJudge {

@@ -1,4 +1,6 @@
 import Addresses
+import CDecoder
+import ELFImage
 
 /// The first instructions of a function, which a detour overwrites, when they can
 /// run at another place. Offsets and addresses count from the site.
@@ -46,6 +48,56 @@ public struct EntryInstructions: Sendable {
             try instruction.checkTarget(covered: offset, starts)
         }
         self.instructions = instructions
+    }
+
+    /// How many bytes the instructions take from `offset` on that cover `length` bytes,
+    /// where they are so ordinary that they can run elsewhere without a closer look;
+    /// nil where that is to be asked.
+    static func quickLook(at offset: Int, of bytes: ByteView, covering length: Int) -> Int? {
+        var covered = 0
+        while covered < length {
+            let place = offset + covered
+            guard let shape = bytes.shape(at: place),
+                let flow = shape.flowOfOrdinary(in: bytes, at: place)
+            else { return nil }
+            covered += Int(shape.length)
+            switch flow {
+            case .next: continue
+            case .return: return covered
+            case .call, .jump, .conditionalJump:
+                // What leads to these instructions themselves takes a closer look.
+                guard
+                    let distance = bytes.load(
+                        offset + covered - Int(shape.relative_size), as: Int32.self),
+                    !(0..<64).contains(Int64(covered) + Int64(distance))
+                else { return nil }
+                if flow == .jump { return covered }
+            case .interrupt, .stop: return nil
+            }
+        }
+        return covered
+    }
+}
+
+extension cdecoder_shape {
+    /// The flow of an instruction with no prefix but REX, and an opcode of one byte; of
+    /// branches, those with a displacement of four bytes; nil of all others.
+    fileprivate func flowOfOrdinary(in bytes: ByteView, at place: Int) -> Flow? {
+        guard let first = bytes[place], let opcode = bytes[place + Int(opcode_offset)],
+            opcode_offset == 0 || opcode_offset == 1 && first & 0xf0 == 0x40
+        else { return nil }
+        let flow = Flow(rawValue: self.flow)
+        switch (flow, opcode) {
+        // push, pop, mov, lea, and the arithmetic of 00 to 3b, 81, 83 and 85
+        case (.next, 0x50...0x5f), (.next, 0x89), (.next, 0x8b), (.next, 0x8d), (.next, 0x83),
+            (.next, 0x81), (.next, 0x85), (.next, 0x00...0x03), (.next, 0x08...0x0b),
+            (.next, 0x20...0x23), (.next, 0x28...0x2b), (.next, 0x30...0x33),
+            (.next, 0x38...0x3b), (.next, 0xb8...0xbf), (.next, 0xc7):
+            return flow
+        case (.call, 0xe8), (.jump, 0xe9), (.return, 0xc3):
+            return opcode_offset == 0 ? flow : nil
+        default: return nil
+        }
     }
 }
 

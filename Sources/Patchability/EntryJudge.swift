@@ -17,7 +17,7 @@ struct EntryJudge {
 
     /// Where the code after an `endbr64` starts: indirect calls have to find it
     /// even in a function that is patched.
-    var firstOffset: UInt64 {
+    static func firstOffset(of row: FunctionRow, in region: CodeRegion) -> UInt64 {
         region.shape(at: row.start)?.endbr64 == true ? 4 : 0
     }
 
@@ -26,6 +26,7 @@ struct EntryJudge {
     func judge(size: UInt64 = Site.jumpSize) -> (sites: UInt32, refusal: Refusal?) {
         var sites: UInt32 = 0
         var refusal: Refusal?
+        let firstOffset = Self.firstOffset(of: row, in: region)
         var offset = firstOffset
         while true {
             let found = self.refusal(ofSiteAt: row.start + offset, size)

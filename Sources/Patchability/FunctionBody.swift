@@ -4,17 +4,26 @@ import ELFImage
 /// What the instructions of a function, one after the other, say of where control
 /// goes.
 struct FunctionBody {
-    /// A jump; `target` is nil where a register or the memory says where it leads.
     struct Jump {
         let address: UInt64
-        let target: UInt64?
+        let target: UInt64
+    }
+
+    /// A jump to where a register or the memory says.
+    struct IndirectJump {
+        let address: UInt64
+        /// Where the instructions start through which control comes to it, one after
+        /// the other.
+        let runStart: UInt64
     }
 
     let row: FunctionRow
     let region: CodeRegion?
-    let jumps: [Jump]
+    /// Without those that stay in the function and lead past the entry in question.
+    private(set) var jumps: [Jump] = []
+    private(set) var indirectJumps: [IndirectJump] = []
     /// The addresses that it takes with a rip-relative `lea`, and where.
-    let addressesTaken: [(from: UInt64, target: UInt64)]
+    private(set) var addressesTaken: [(from: UInt64, target: UInt64)] = []
     /// The first place at which no instruction is known to start.
     let undecodable: UInt64?
 
@@ -22,78 +31,69 @@ struct FunctionBody {
     /// not, since one at the end is one that never returns.
     let fallsThrough: Bool
 
-    var indirectJumps: [UInt64] { jumps.filter { $0.target == nil }.map(\.address) }
-
-    init(_ row: FunctionRow, _ code: CodeMap) {
+    /// - Parameter entry: the bytes to which jumps of the function itself matter too;
+    ///   all where it is nil.
+    init(_ row: FunctionRow, _ code: CodeMap, leadsTo entry: Range<UInt64>? = nil) {
         self.row = row
         region = code.region(of: row.start)
-        var found = Leads()
-        var last: cdecoder_shape?
-        let end =
-            region.map { region in
-                region.walk(from: row.start, to: row.end) { address, shape in
-                    last = shape
-                    // Few instructions do either.
-                    if UInt32(shape.flow) != CDECODER_NEXT.rawValue || shape.rip_offset > 0 {
-                        found.take(shape, at: address, in: region)
-                    }
+        var leads: [cdecoder_lead] = []
+        var state = cdecoder_walk_state(
+            position: row.start, run_start: row.start, falls_through: false)
+        unsafe region?.asFunction(row, entry: entry) { function in
+            unsafe withUnsafeTemporaryAllocation(of: cdecoder_lead.self, capacity: 64) { buffer in
+                guard let start = buffer.baseAddress else { return }
+                while true {
+                    let count = unsafe cdecoder_walk(&function, &state, start, buffer.count)
+                    if count > 0 { unsafe leads.append(contentsOf: buffer[..<count]) }
+                    if count < buffer.count { return }
                 }
-            } ?? row.start
-        jumps = found.jumps
-        addressesTaken = found.addressesTaken
-        undecodable = end < row.end ? end : nil
-        fallsThrough =
-            last.map { shape in
-                let flow = cdecoder_flow(rawValue: UInt32(shape.flow))
-                return !shape.padding
-                    && (flow == CDECODER_NEXT || flow == CDECODER_CONDITIONAL_JUMP)
-            } ?? false
-    }
-
-    /// The addresses of up to `count` instructions before the one at `address`,
-    /// the nearest first, back to where control comes from elsewhere only; and
-    /// whether the function starts there.
-    func instructions(before address: UInt64, count: Int) -> (starts: [UInt64], reachesStart: Bool)
-    {
-        var starts: [UInt64] = []
-        var isWhole = true
-        region?.walk(from: row.start, to: address) { position, shape in
-            switch cdecoder_flow(rawValue: UInt32(shape.flow)) {
-            case CDECODER_JUMP, CDECODER_RETURN, CDECODER_STOP:
-                starts.removeAll(keepingCapacity: true)
-                isWhole = false
-            default:
-                starts.append(position)
             }
         }
-        return (starts.suffix(count).reversed(), isWhole && starts.count <= count)
+        undecodable = state.position < row.end ? state.position : nil
+        fallsThrough = state.falls_through
+        for lead in leads {
+            switch cdecoder_lead_kind(rawValue: lead.kind) {
+            case CDECODER_LEAD_ADDRESS: addressesTaken.append((lead.from, lead.target))
+            case CDECODER_LEAD_JUMP: jumps.append(Jump(address: lead.from, target: lead.target))
+            default:
+                indirectJumps.append(IndirectJump(address: lead.from, runStart: lead.target))
+            }
+        }
+    }
+
+    /// The addresses of up to `count` instructions before `jump`, the nearest first,
+    /// back to where control comes from elsewhere only; and whether the function starts
+    /// there.
+    func instructions(
+        before jump: IndirectJump, count: Int
+    ) -> (starts: [UInt64], reachesStart: Bool) {
+        var starts: [UInt64] = []
+        region?.walk(from: jump.runStart, to: jump.address) { address, _ in
+            starts.append(address)
+        }
+        return (
+            starts.suffix(count).reversed(),
+            jump.runStart == row.start && starts.count <= count
+        )
     }
 }
 
-/// Where instructions lead, and which addresses they take.
-private struct Leads {
-    private(set) var jumps: [FunctionBody.Jump] = []
-    private(set) var addressesTaken: [(from: UInt64, target: UInt64)] = []
-
-    mutating func take(_ shape: cdecoder_shape, at address: UInt64, in region: CodeRegion) {
-        let offset = Int(address - region.start)
-        let end = address + UInt64(shape.length)
-        switch cdecoder_flow(rawValue: UInt32(shape.flow)) {
-        case CDECODER_JUMP, CDECODER_CONDITIONAL_JUMP:
-            let place = offset + Int(shape.length) - Int(shape.relative_size)
-            let delta: Int64? =
-                shape.relative_size == 1
-                ? region.bytes.load(place, as: Int8.self).map(Int64.init)
-                : region.bytes.load(place, as: Int32.self).map(Int64.init)
-            let target = delta.map { end &+ UInt64(bitPattern: $0) }
-            jumps.append(.init(address: address, target: shape.relative_size == 0 ? nil : target))
-        case CDECODER_NEXT where shape.rip_offset > 0:
-            guard region.bytes[offset + Int(shape.opcode_offset)] == 0x8d,
-                let delta = region.bytes.load(offset + Int(shape.rip_offset), as: Int32.self)
-            else { return }
-            addressesTaken.append((address, end &+ UInt64(bitPattern: Int64(delta))))
-        default:
-            break
+extension CodeRegion {
+    /// Calls `body` with the function as the decoder wants it. Its bytes live as long
+    /// as the call.
+    @unsafe
+    fileprivate func asFunction(
+        _ row: FunctionRow, entry: Range<UInt64>?, _ body: (inout cdecoder_function) -> Void
+    ) {
+        unsafe bytes.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            var function = unsafe cdecoder_function(
+                code: cdecoder_region(
+                    bytes: base.assumingMemoryBound(to: UInt8.self), count: bytes.count,
+                    address: start),
+                start: row.start, end: row.end, entry_start: entry?.lowerBound ?? 0,
+                entry_end: entry?.upperBound ?? .max)
+            unsafe body(&function)
         }
     }
 }

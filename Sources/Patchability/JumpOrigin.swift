@@ -14,10 +14,10 @@ enum JumpOrigin {
     private static let window = 48
 
     static func find(
-        _ jump: UInt64, in part: FunctionBody, _ decoder: borrowing Decoder
+        _ jump: FunctionBody.IndirectJump, in part: FunctionBody, _ decoder: borrowing Decoder
     ) -> JumpOrigin {
         guard let region = part.region,
-            let instruction = decode(jump, in: region, decoder)
+            let instruction = decode(jump.address, in: region, decoder)
         else { return .computed }
         guard case .register(let register, _)? = instruction.operands.first else {
             return instruction.operands.isEmpty ? .computed : .pointer

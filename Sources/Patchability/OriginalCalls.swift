@@ -20,8 +20,9 @@ public struct OriginalCalls: ~Copyable {
     let catalog: FunctionCatalog
     private let decoder: Decoder
     private let tables: JumpTables
-    /// Where jumps of parts that stand apart lead to, and one that does.
-    private let fromFragments: [UInt64: UInt64]
+    /// Where jumps of parts that stand apart lead to, and one that does, in the order
+    /// of the targets.
+    private let fromFragments: [(target: UInt64, from: UInt64)]
     /// Words near the entry of a function to which lists of labels lead, and the
     /// list's place.
     private let labels: [UInt64: UInt64]
@@ -50,19 +51,35 @@ public struct OriginalCalls: ~Copyable {
 
     private static func jumps(
         ofFragmentsIn catalog: FunctionCatalog, _ tables: JumpTables
-    ) -> [UInt64: UInt64] {
+    ) -> [(target: UInt64, from: UInt64)] {
         var jumps: [UInt64: UInt64] = [:]
         for row in catalog.rows where row.kind == .fragment {
             let body = FunctionBody(row, catalog.code)
-            for jump in body.jumps {
-                if let target = jump.target { jumps[target] = jump.address }
-            }
+            for jump in body.jumps { jumps[jump.target] = jump.address }
             guard let jump = body.indirectJumps.first else { continue }
             for (_, table) in body.addressesTaken {
-                for target in tables.entries(ofTableAt: table) { jumps[target] = jump }
+                for target in tables.entries(ofTableAt: table) { jumps[target] = jump.address }
             }
         }
-        return jumps
+        return jumps.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+
+    /// The jump of a part that stands apart to the lowest address in `range`.
+    private borrowing func jumpOfFragment(
+        to range: Range<UInt64>
+    ) -> (target: UInt64, from: UInt64)? {
+        var low = 0
+        var high = fromFragments.count
+        while low < high {
+            let middle = (low + high) / 2
+            if fromFragments[middle].target < range.lowerBound {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        return low < fromFragments.count && range.contains(fromFragments[low].target)
+            ? fromFragments[low] : nil
     }
 
     /// Whether the function can be called.
@@ -92,10 +109,8 @@ public struct OriginalCalls: ~Copyable {
         let entry = EntryTarget(
             start: row.start, end: range.end.rawValue,
             moved: try moved(range, in: region))
-        for target in entry.range {
-            if let from = fromFragments[target] {
-                throw .jumpsToEntry(from: place(from), target: LinkAddress(rawValue: target))
-            }
+        if let (target, from) = jumpOfFragment(to: entry.range) {
+            throw .jumpsToEntry(from: place(from), target: LinkAddress(rawValue: target))
         }
         let parts = try parts(of: index, entry)
         guard let jump = parts.lazy.compactMap({ $0.indirectJumps.first }).first else { return }
@@ -104,7 +119,7 @@ public struct OriginalCalls: ~Copyable {
             throw .labelsEntry(
                 at: LinkAddress(rawValue: list), target: LinkAddress(rawValue: target))
         }
-        try checkAddressesTaken(by: parts, usedAt: jump, entry)
+        try checkAddressesTaken(by: parts, usedAt: jump.address, entry)
         for part in parts { try checkIndirectJumps(of: part) }
     }
 
@@ -113,6 +128,11 @@ public struct OriginalCalls: ~Copyable {
         _ site: AddressRange<LinkAddress>, in region: CodeRegion
     ) throws(OriginalRefusal) -> Range<UInt64> {
         let offset = region.offset(of: site.start.rawValue) ?? 0
+        if let covered = EntryInstructions.quickLook(
+            at: offset, of: region.bytes, covering: Int(site.count))
+        {
+            return site.start.rawValue..<site.start.rawValue + UInt64(covered)
+        }
         // Two instructions of the greatest length cover any site.
         let count = min(30, region.bytes.count - offset)
         let code = region.bytes.slice(offset, count)?.array() ?? []
@@ -138,13 +158,14 @@ public struct OriginalCalls: ~Copyable {
         var rows = [index]
         var parts: [FunctionBody] = []
         while parts.count < rows.count {
-            let part = FunctionBody(catalog.rows[rows[parts.count]], catalog.code)
+            let part = FunctionBody(
+                catalog.rows[rows[parts.count]], catalog.code, leadsTo: entry.range)
             parts.append(part)
             if let address = part.undecodable {
                 throw .undecodable(at: LinkAddress(rawValue: address))
             }
             for jump in part.jumps {
-                guard let target = jump.target else { continue }
+                let target = jump.target
                 if entry.isLedTo(by: target, from: jump.address) {
                     throw .jumpsToEntry(
                         from: place(jump.address), target: LinkAddress(rawValue: target))
@@ -206,7 +227,7 @@ public struct OriginalCalls: ~Copyable {
             switch JumpOrigin.find(jump, in: part, decoder) {
             case .pointer: break
             case .table where !part.addressesTaken.isEmpty: break
-            case .table, .computed: throw .unresolvedJump(at: place(jump))
+            case .table, .computed: throw .unresolvedJump(at: place(jump.address))
             }
         }
     }

@@ -50,6 +50,62 @@ typedef struct {
 /// counts as unknown.
 cdecoder_shape cdecoder_look(const uint8_t *bytes, size_t available);
 
+// A walk through a function, for whatever could lead out of it or to its entry.
+
+typedef enum {
+    /// A direct jump.
+    CDECODER_LEAD_JUMP,
+    /// A jump to where a register or the memory says.
+    CDECODER_LEAD_INDIRECT,
+    /// lea of a rip-relative address.
+    CDECODER_LEAD_ADDRESS,
+} cdecoder_lead_kind;
+
+typedef struct {
+    /// The instruction.
+    uint64_t from;
+    /// Where it leads, or what it takes the address of; of an indirect jump, where the
+    /// instructions start through which control comes to it, one after the other.
+    uint64_t target;
+    /// A cdecoder_lead_kind.
+    uint32_t kind;
+} cdecoder_lead;
+
+/// Bytes of code, and their address.
+typedef struct {
+    const uint8_t *bytes;
+    size_t count;
+    uint64_t address;
+} cdecoder_region;
+
+typedef struct {
+    cdecoder_region code;
+    /// The function, behind its last byte too.
+    uint64_t start;
+    uint64_t end;
+    /// Direct jumps that stay in the function are left out, but for those to here.
+    uint64_t entry_start;
+    uint64_t entry_end;
+} cdecoder_function;
+
+typedef struct {
+    /// Where to go on: at first the function's start.
+    uint64_t position;
+    /// Behind the last jump or return that nothing falls through; at first the
+    /// function's start.
+    uint64_t run_start;
+    /// Whether the function's last instruction goes on to what stands behind it:
+    /// calls and padding do not.
+    bool falls_through;
+} cdecoder_walk_state;
+
+/// Looks at one instruction after the other, up to the end of the function or to
+/// where none is known to start. Fills at most `capacity` of `leads` and returns how
+/// many; where that is `capacity`, there may be more.
+size_t cdecoder_walk(
+    const cdecoder_function *function, cdecoder_walk_state *state, cdecoder_lead *leads,
+    size_t capacity);
+
 // Registers, in bits of a set. General registers have their number in the
 // encoding (rax 0, rcx 1, rdx 2, rbx 3, rsp 4, rbp 5, rsi 6, rdi 7, r8 to r15),
 // whatever part of one is named.
@@ -180,15 +236,9 @@ typedef struct {
     uint32_t kind;
 } cdecoder_found;
 
-/// Read-only bytes that tables may lie in.
-typedef struct {
-    const uint8_t *bytes;
-    size_t count;
-    uint64_t address;
-} cdecoder_region;
-
 typedef struct {
     cdecoder_region code;
+    /// Read-only bytes that tables may lie in.
     const cdecoder_region *_Nullable tables;
     size_t table_count;
     /// Bit n says whether `marks_address` + n is asked for; `marks_count` bits.
