@@ -8,9 +8,10 @@ import Patchability
 /// it and no jump leads there.
 ///
 /// It takes little to lose that: a string whose address is passed on, a variable
-/// whose address is taken, a function pointer; and a call, whose return address
+/// whose address is taken, a function pointer; and any call, whose return address
 /// may lie on the stack of a coroutine that sleeps. What is left are fixes that
-/// check, compute and jump on.
+/// check, compute and jump on. A thread that a signal handler has switched out in
+/// the middle of a function is not seen (``SwitchOptions/reusesRooms``).
 enum Confinement {
     static func holds(for object: PatchObject, _ functions: [ReplacedFunction]) -> Bool {
         // A thunk calls the replacement, and the moved original is called.
@@ -73,19 +74,16 @@ enum Confinement {
     ) -> Bool {
         var leadsOut = true
         if let relocation {
-            // A word of the offset table for one of the payload's own: an address.
-            guard let (meaning, _) = try? object.reference(of: relocation, in: piece.section)
+            guard let (meaning, _) = try? object.reference(of: relocation, in: piece.section),
+                let type = PatchRelocation(rawValue: relocation.type.rawValue)
             else { return false }
-            leadsOut = !meaning.isOwn
-            if !leadsOut, PatchRelocation(rawValue: relocation.type.rawValue)?.isTableWord ?? true {
-                return false
-            }
+            leadsOut = !meaning.isOwn && !(meaning.mayHaveStub && type.isDirect)
+            // A word of the offset table for one of the payload's own: an address.
+            if !leadsOut, type.isTableWord { return false }
         }
         switch code.flow {
-        case .call:
-            // Within the section, and not for the sake of the return address.
-            guard let target = code.target, relocation == nil || !leadsOut else { return false }
-            return relocation != nil || target != code.end
+        // Whatever is called may jump on to code that switches stacks.
+        case .call: return false
         case .jump, .conditionalJump, .return, .stop, .interrupt: return true
         case .next:
             guard code.opcode == .lea else { return relocation == nil || leadsOut || code.isAccess }
@@ -104,9 +102,15 @@ extension Instruction {
 extension PatchObject.Meaning {
     fileprivate var isOwn: Bool {
         switch self {
-        case .own, .original: true
+        // An indirect function's address is that of the payload's stub for it.
+        case .own, .original, .bound(.indirect): true
         case .absolute, .bound: false
         }
+    }
+
+    /// Whether the payload may reach it by a stub of its own.
+    fileprivate var mayHaveStub: Bool {
+        if case .bound(.far(_, isFunction: true)) = self { true } else { false }
     }
 }
 
@@ -126,6 +130,9 @@ extension PatchObject.Piece {
 }
 
 extension PatchRelocation {
+    /// Whether it names the place itself, in code.
+    fileprivate var isDirect: Bool { self == .pc32 || self == .plt32 }
+
     /// Whether it goes by way of a word of the global offset table.
     fileprivate var isTableWord: Bool {
         switch self {

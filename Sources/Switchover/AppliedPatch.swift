@@ -52,6 +52,8 @@ extension PatchStack {
         let payload = payloads[number]
         if payload.state.isSwitching { return .interrupted }
         switch layerCount(number) {
+        // Whatever stands at one of its sites, it is none of ours.
+        case 0 where isInUse(number): return .mixed
         case 0: return payload.state.isLive ? .reverted : .unused
         case payload.record.detours.count: return .applied
         default: return .mixed

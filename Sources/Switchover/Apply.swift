@@ -92,7 +92,7 @@ extension Switchover {
         do throws(SwitchoverError) {
             for patch in plan.patches {
                 options.observe(.linking)
-                let rooms = linked.isEmpty ? plan.emptyRooms : []
+                let rooms = linked.isEmpty && options.reusesRooms ? plan.emptyRooms : []
                 let installer = PayloadInstaller(plan: patch, options: options, emptyRooms: rooms)
                 let payload =
                     if let kept = patch.kept { kept.payload } else { try installer.install() }
@@ -115,11 +115,16 @@ extension Switchover {
         let process = patch.plan.process
         if process.isGone { return }
         let record = patch.payload.record
-        // Where a write failed and could not be undone, a jump may lead there.
-        let isUnused = record.detours.allSatisfy { detour in
-            let found = try? detour.destination(in: process)
-            return found.map { $0 != .code(detour.entry) && $0 != .code(detour.stub) } ?? false
-        }
+        // Where a write failed and could not be undone, a jump may lead there, and the
+        // journal is open still.
+        let state = try? process.payloadState(of: record)
+        let isClosed = state.map { !$0.isSwitching } ?? false
+        let isUnused =
+            isClosed
+            && record.detours.allSatisfy { detour in
+                let found = try? detour.destination(in: process)
+                return found.map { $0 != .code(detour.entry) && $0 != .code(detour.stub) } ?? false
+            }
         guard isUnused else {
             return Logger(label: "hotpatch.apply").error(
                 "the payload at \(record.extent.start) stays: a jump may lead to it")
@@ -191,7 +196,8 @@ extension Switchover {
             options.observe(.done)
             return passage
         } catch {
-            disarm(change, in: process, isDone: false)
+            // A journal that is open tells `recover` what is left to do.
+            if change.isUndone(in: process) { disarm(change, in: process, isDone: false) }
             throw error
         }
     }

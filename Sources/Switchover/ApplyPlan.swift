@@ -58,11 +58,11 @@ struct ApplyPlan {
                         .nameTaken(
                             name: manifest.name, digest: Hexadecimal.text(other.patch.digest)))
                 }
-                let ranges = other.patch.manifest.functions.map(\.range)
+                let taken = other.patch.manifest.functions.flatMap { $0.places(at: other.base) }
                 for function in manifest.functions
-                where other.base.object.bias == plan.base.object.bias
-                    && ranges.contains(where: function.range.overlaps)
-                {
+                where function.places(at: plan.base).contains(where: { place in
+                    taken.contains(where: place.overlaps)
+                }) {
                     reasons.append(
                         .alreadyReplaced(
                             symbol: function.symbol, by: other.patch.manifest.name))
@@ -70,6 +70,13 @@ struct ApplyPlan {
             }
         }
         return reasons
+    }
+}
+
+extension ReplacedFunction {
+    /// The function and what a switch of it writes.
+    fileprivate func places(at base: BaseObject) -> [AddressRange<RemoteAddress>] {
+        ([range] + writtenPlaces).compactMap { base.object.bias.remote($0) }
     }
 }
 
@@ -119,13 +126,13 @@ extension ApplyPlan {
                     index, of: patch.payload.record, patch.state, from: before,
                     to: .code(detour.entry), over: isCumulative ? .original : before)
                 if options.allowsActiveOriginals { continue }
-                if let below = site?.layers.first {
-                    guards.addPayload(stack.payloads[below.payload].record)
-                } else {
-                    guards.addOriginal(
-                        patch.plan.patch.manifest.functions[index], at: patch.plan.base)
-                    guards.addMovedEntries(ofOriginalAt: detour.site, in: stack)
+                for layer in site?.layers ?? [] {
+                    guards.addPayload(stack.payloads[layer.payload].record)
                 }
+                // A patch beneath may have jumped on to the original.
+                guards.addOriginal(
+                    patch.plan.patch.manifest.functions[index], at: patch.plan.base)
+                guards.addMovedEntries(ofOriginalAt: detour.site, in: stack)
             }
         }
         for patch in linked where patch.plan.patch.manifest.isCumulative {

@@ -18,15 +18,16 @@ struct BaseObject {
         _ images: ObjectImages
     ) throws(SwitchoverError) -> BaseObject {
         var sameName: [SwitchRefusal.FoundObject] = []
+        var found: [BaseObject] = []
         for object in objects {
             let isNamesake = object.fileName == base.fileName
             switch base.identity {
             case .buildID(let bytes):
                 if object.buildID?.bytes == bytes {
-                    return BaseObject(
-                        object: object, image: try open(object, of: process, images))
-                }
-                if isNamesake {
+                    found.append(
+                        BaseObject(
+                            object: object, image: try open(object, of: process, images)))
+                } else if isNamesake {
                     let identity = object.buildID.map { "\($0)" } ?? "without a build id"
                     sameName.append(.init(path: object.path, identity: identity))
                 }
@@ -34,13 +35,20 @@ struct BaseObject {
                 guard object.buildID == nil || isNamesake else { continue }
                 let image = try open(object, of: process, images)
                 guard let identity = try? BaseIdentity(of: image) else { continue }
-                if identity == base.identity { return BaseObject(object: object, image: image) }
-                if isNamesake {
+                if identity == base.identity {
+                    found.append(BaseObject(object: object, image: image))
+                } else if isNamesake {
                     sameName.append(.init(path: object.path, identity: identity.description))
                 }
             }
         }
-        throw .refused([.baseNotLoaded(base: base, found: sameName)])
+        guard let only = found.first else {
+            throw .refused([.baseNotLoaded(base: base, found: sameName)])
+        }
+        if found.count > 1 {
+            throw .refused([.baseLoadedTwice(base: base, paths: found.map(\.object.path))])
+        }
+        return only
     }
 
     static func open(

@@ -25,11 +25,9 @@ struct Leftovers {
                 stack.payloads[number].record.extent.start == record.extent.start
                     && stack.isInUse(number)
             }
-            if isInUse { continue }
-            let isMapped = record.isMapped(at: region.range.start, in: map)
-            let state = isMapped ? try process.payloadState(of: record) : nil
-            // Something may have led here once, and pointers to it may be anywhere.
-            if let state, state.isLive { continue }
+            guard !isInUse, !record.mayBeLed(to: range, in: process),
+                try wasNeverLive(record, of: region, in: map, process)
+            else { continue }
             mappings += map.regions.filter { other in
                 range.contains(other.range) && other.path == region.path
             }.map(\.range)
@@ -37,6 +35,25 @@ struct Leftovers {
         files = try process.memoryFiles(namedWithPrefix: PayloadHeader.mappingName(patch: ""))
         hasStubs = try process.hasAbandonedStubs()
         notes = try process.notesOfLiftedLimits()
+    }
+
+    /// Whether it is certain that nothing has ever led to the payload. What cannot be
+    /// told stays: pointers to it may be anywhere.
+    private func wasNeverLive(
+        _ record: PayloadRecord, of region: MemoryRegion, in map: MemoryMap,
+        _ process: TargetProcess
+    ) throws(LiveProcessError) -> Bool {
+        if record.isMapped(at: region.range.start, in: map) {
+            if let state = try process.payloadState(of: record) { return !state.isLive }
+            // A nameless mapping that was not filled to its end has no state yet.
+            guard !region.isOfPayload, let place = record.statePlace else { return false }
+            return try process.read(place, count: 64).allSatisfy { $0 == 0 }
+        }
+        // The writable region is mapped last and unmapped first, and without it a
+        // payload has no state. Nameless ones are indistinguishable from what the
+        // program itself has mapped there since.
+        guard region.isOfPayload, let writable = record.extent.writableRange else { return false }
+        return !map.regions.contains { $0.range.overlaps(writable) && $0.isOfPayload }
     }
 
     /// Takes all of it out. Threads may still be in a stub; then it stays.
@@ -65,6 +82,25 @@ struct Leftovers {
             let reason = LiveProcessError.seccomp(id, thread: thread)
             Logger(label: "hotpatch.recover").notice(
                 "what an interrupted run left stays: \(reason)")
+        }
+    }
+}
+
+extension PayloadRecord {
+    /// Whether a jump at one of its sites leads into `range`, or what stands there
+    /// cannot be read.
+    fileprivate func mayBeLed(
+        to range: AddressRange<RemoteAddress>, in process: TargetProcess
+    ) -> Bool {
+        detours.contains { detour in
+            do throws(LiveProcessError) {
+                guard case .code(let target)? = try detour.destination(in: process) else {
+                    return false
+                }
+                return range.contains(target)
+            } catch {
+                return true
+            }
         }
     }
 }

@@ -18,14 +18,19 @@ extension PatchPlan {
             if record.name == manifest.name, !manifest.isCumulative {
                 reasons.append(.nameTaken(name: record.name, digest: record.digest))
             }
-            // A patch may stand on another only where both jump from one place.
+            // A patch may stand on another only where both jump from one place, and by
+            // way of the same island.
             for function in manifest.functions {
-                guard let range = base.object.bias.remote(function.range) else { continue }
-                let site = base.object.bias.remote(function.site)
-                let other = record.detours.first { detour in
-                    detour.site != site && detour.replaced.contains { $0.overlaps(range) }
+                let bias = base.object.bias
+                let own = ([function.range] + function.writtenPlaces).compactMap(bias.remote)
+                let places = function.writtenPlaces.compactMap(bias.remote)
+                let isOther = record.detours.contains { detour in
+                    detour.places != places
+                        && (detour.replaced + detour.places).contains { place in
+                            own.contains(where: place.overlaps)
+                        }
                 }
-                if other != nil {
+                if isOther {
                     reasons.append(.alreadyReplaced(symbol: function.symbol, by: record.name))
                 }
             }

@@ -38,10 +38,24 @@ struct PatchStack {
             }
         }
         for (address, layers) in detours {
-            guard let first = layers.first else { continue }
             sites[address] = site(
-                at: address, leadingTo: try self[first].destination(in: process))
+                at: address, leadingTo: try destination(at: layers, in: process))
         }
+    }
+
+    /// Where a site leads, as the detours for it write and read it: two patches may go
+    /// by way of different islands. nil where it makes sense to none of them.
+    private func destination(
+        at layers: [Layer], in process: TargetProcess
+    ) throws(LiveProcessError) -> Destination? {
+        var found: [Destination] = []
+        for layer in layers {
+            guard let destination = try self[layer].destination(in: process) else { continue }
+            let own: [Destination] = [.code(self[layer].entry), .code(self[layer].stub)]
+            if own.contains(destination) { return destination }
+            found.append(destination)
+        }
+        return found.contains(.original) ? .original : found.first
     }
 
     subscript(layer: Layer) -> PayloadRecord.Detour {
@@ -102,11 +116,14 @@ struct PatchStack {
 
     func detourCount(_ payload: Int) -> Int { payloads[payload].record.detours.count }
 
-    /// Whether anything leads into the payload, or a journal says that it is
-    /// being switched.
+    /// Whether anything leads into the payload or may do so, or a journal says that
+    /// it is being switched.
     func isInUse(_ payload: Int) -> Bool {
         layerCount(payload) > 0 || payloads[payload].state.isSwitching
-            || payloads[payload].record.detours.contains { sites[$0.site]?.isByWayOfStub ?? false }
+            || payloads[payload].record.detours.contains { detour in
+                guard let site = sites[detour.site] else { return true }
+                return site.isByWayOfStub || site.destination == nil
+            }
     }
 }
 

@@ -124,6 +124,19 @@ extension PatchSwitch {
         changes.contains { $0.host == number && $0.after == .code($0.detour.entry) }
     }
 
+    /// Whether every function leads directly where it led before, and no island holds
+    /// anything of the switch.
+    func isUndone(in process: TargetProcess) -> Bool {
+        changes.allSatisfy { change in
+            guard let bytes = change.detour.bytes(leadingTo: change.before) else { return false }
+            let detour = change.detour
+            let site = try? process.read(detour.site, count: detour.original.count)
+            guard site == bytes.site else { return false }
+            guard let island = detour.island else { return true }
+            return (try? process.read(island.address, count: 5)) == bytes.island
+        }
+    }
+
     /// Payloads that nothing leads to after the switch, and in which no thread was
     /// at that moment.
     func noteVacancy(in process: TargetProcess) throws(LiveProcessError) {

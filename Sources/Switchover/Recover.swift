@@ -82,7 +82,8 @@ extension Switchover {
                     tidying: unfinished.changes, over: unfinished.standing),
                 decision: nil, marksOfLife: [], guarded: guards.code, writes: true,
                 options: options)
-            _ = try window.pass()
+            // What could not be written stays in the journal.
+            guard try window.pass().isTidy else { return }
         }
         disarm(unfinished.journal, in: process, isDone: unfinished.isForward)
     }

@@ -11,6 +11,10 @@ public struct SwitchOptions: Sendable {
     /// Work in a program under a seccomp filter that kills: if the tool is killed
     /// at the wrong moment, the filter takes the program along.
     public var allowsSeccomp: Bool
+    /// Use the room of patches again that are out and that nothing can point to. Not
+    /// for programs whose signal handlers switch between threads of their own making
+    /// (swapcontext(3)): what such a thread was doing is not to be seen.
+    public var reusesRooms = false
     /// The files of the objects that processes have loaded. Who uses the same
     /// options for many processes reads each file once.
     public var images = ObjectImages()

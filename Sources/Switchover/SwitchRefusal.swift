@@ -10,6 +10,8 @@ public enum SwitchRefusal: Equatable, Sendable {
     /// The process has no object of the build that the patch is for. `found`
     /// are objects of the same file name, with their builds.
     case baseNotLoaded(base: Base, found: [FoundObject])
+    /// Several objects of the process are of the build that the patch is for.
+    case baseLoadedTwice(base: Base, paths: [String])
     /// The function's bytes in memory are not those of the base.
     case bytesDiffer(
         symbol: String, address: RemoteAddress, expected: [UInt8], found: [UInt8])
@@ -61,6 +63,7 @@ public enum SwitchRefusal: Equatable, Sendable {
     public var code: String {
         switch self {
         case .baseNotLoaded: "switch.base-not-loaded"
+        case .baseLoadedTwice: "switch.base-loaded-twice"
         case .bytesDiffer: "switch.bytes-differ"
         case .alreadyReplaced: "switch.already-replaced"
         case .nameTaken: "switch.name-taken"
@@ -86,6 +89,10 @@ extension SwitchRefusal: CustomStringConvertible {
             return "no object of the process is build \(base.identity) of \(base.fileName)"
                 + (other.isEmpty ? "" : " (\(other))")
                 + "; build the patch against the file that the process runs"
+        case .baseLoadedTwice(let base, let paths):
+            return "the process has build \(base.identity) of \(base.fileName) loaded "
+                + "\(paths.count) times (\(paths.joined(separator: ", "))), and a patch of one "
+                + "of them would leave the others as they are"
         case .bytesDiffer(let symbol, let address, let expected, let found):
             return "'\(symbol)' at \(address) is not what the base has: found "
                 + "\(Hexadecimal.text(found)) where the file has \(Hexadecimal.text(expected)); "

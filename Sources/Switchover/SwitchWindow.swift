@@ -219,20 +219,38 @@ struct SwitchWindow {
 
     /// Puts all places back as they were found; islands last, when nothing leads
     /// there any more. All that was written leads to what was before, by way of
-    /// stubs or not, so a death in between does no harm.
+    /// stubs or not, and each page is one write: a death in between does no harm.
     private func undo(_ stopped: inout StoppedProcess) {
         for islands in [false, true] {
-            for place in sequence.places where place.isIsland == islands {
+            for page in sequence.pages {
+                let places = page.places.filter { $0.isIsland == islands }
                 do throws(WriteFailure) {
-                    try write(place.bytes, at: place.address, &stopped)
+                    try restore(places, &stopped)
                 } catch {
                     // The write that failed first is what the caller hears of; this
-                    // one failed in the same way, and `status` shows what stands.
-                    Logger(label: "hotpatch.switch").error(
-                        "cannot put back '\(place.symbol)': \(error.cause)")
+                    // one failed in the same way, and the journal stays open.
+                    Logger(label: "hotpatch.switch").error("cannot put back: \(error.cause)")
                 }
             }
         }
+    }
+
+    /// Restores places of one page, which come in ascending order.
+    private func restore(
+        _ places: [WriteSequence.Place], _ stopped: inout StoppedProcess
+    ) throws(WriteFailure) {
+        guard let first = places.first, let last = places.last else { return }
+        let start = first.address
+        let count = Int(last.address.distance(from: start) ?? 0) + last.bytes.count
+        var bytes: [UInt8]
+        do throws(LiveProcessError) { bytes = try process.read(start, count: count) } catch {
+            throw WriteFailure(address: start, cause: error)
+        }
+        for place in places {
+            let offset = Int(place.address.distance(from: start) ?? 0)
+            bytes.replaceSubrange(offset..<offset + place.bytes.count, with: place.bytes)
+        }
+        try write(bytes, at: start, &stopped)
     }
 }
 

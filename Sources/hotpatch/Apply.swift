@@ -46,6 +46,14 @@ struct ApplyArguments: ParsableArguments {
     @OptionGroup var patches: PatchArguments
     @OptionGroup var targets: TargetSelection
     @OptionGroup var switching: SwitchArguments
+
+    @Flag(
+        help: """
+            Give back the room of patches that are out and that nothing can point to. Not for \
+            programs whose signal handlers switch between threads of their own making.
+            """)
+    var reuseRoom = false
+
     @OptionGroup var output: OutputOptions
     @OptionGroup var diagnostics: DiagnosticOptions
 
@@ -59,7 +67,9 @@ struct ApplyArguments: ParsableArguments {
             -> [SwitchReport]
     ) throws {
         let files = try patches.read()
-        let options = switching.options
+        var chosen = switching.options
+        chosen.reusesRooms = reuseRoom
+        let options = chosen
         let results = try targets.each(of: files) { process throws(SwitchoverError) in
             try action(files, process, options)
         }

@@ -62,13 +62,15 @@ import Testing
         #expect(try victim.readLine() == "ready")
         let process = try TargetProcess.find(ProcessID(rawValue: victim.pid))
         let before = try process.memoryMap().regions.count
+        var options = SwitchOptions()
+        options.reusesRooms = true
         for number in 0..<1000 {
             var manifest = first.manifest
             manifest.name = "fix-\(number)"
             let patch = try PatchFile.make(
                 object: object, manifest: manifest, name: manifest.name
             ).patch
-            #expect(try Switchover.apply(patch, to: process).outcome == .applied)
+            #expect(try Switchover.apply(patch, to: process, options: options).outcome == .applied)
             if number % 100 == 0 { #expect(try victim.ask("2") == "scale 6 calls 0") }
             #expect(try Switchover.revert(manifest.name, in: process).outcome == .reverted)
             // Three regions of one payload.
@@ -92,7 +94,9 @@ import Testing
             let patch = try HandmadePatch.make(
                 name: name, fix: sources.appending("counter-fix.c"), base: program,
                 replacing: ["scale"], in: directory)
-            _ = try Switchover.apply(patch, to: process)
+            var options = SwitchOptions()
+            options.reusesRooms = true
+            _ = try Switchover.apply(patch, to: process, options: options)
             _ = try Switchover.revert(name, in: process)
         }
         let patches = try Switchover.status(of: process)
