@@ -17,7 +17,7 @@ struct MemorySharers {
         self.target = target
         self.member = member
         loadAverage = try Descriptor.open("/proc/loadavg")
-        lastNumber = try Self.newestNumber(loadAverage)
+        lastNumber = try Self.newestNumber(in: loadAverage)
     }
 
     /// Looks at every process of the machine. Takes about a millisecond.
@@ -34,7 +34,7 @@ struct MemorySharers {
     mutating func findAmongNew(
         isMember: (ThreadID) -> Bool
     ) throws(Errno) -> ProcessID? {
-        let newest = try Self.newestNumber(loadAverage)
+        let newest = try newestNumber()
         if newest == lastNumber { return nil }
         // The numbers started again from the bottom, or very many were given.
         guard newest > lastNumber, newest - lastNumber < 1000 else { return try findAmongAll() }
@@ -52,9 +52,12 @@ struct MemorySharers {
         clinux_compare_memory(member.rawValue, number) == 0
     }
 
+    /// The number that was given last.
+    func newestNumber() throws(Errno) -> Int32 { try Self.newestNumber(in: loadAverage) }
+
     /// The fifth field of /proc/loadavg: the number of the newest task
     /// (proc_loadavg(5)).
-    private static func newestNumber(_ file: Descriptor) throws(Errno) -> Int32 {
+    private static func newestNumber(in file: Descriptor) throws(Errno) -> Int32 {
         let text = try file.read(at: 0, count: 128)
         let field = text.split(separator: UInt8(ascii: " ")).last ?? []
         var cursor = TextCursor(Array(field))

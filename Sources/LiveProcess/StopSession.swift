@@ -64,7 +64,8 @@ struct StopSession: ~Copyable {
 
     /// The whole stop. On every way out all threads run again.
     mutating func run<R>(
-        _ judge: (StoppedThread) -> Judgement, _ body: (inout StoppedProcess) -> R
+        _ judge: (StoppedThread) -> Judgement, rehearsing rehearse: () -> Void,
+        _ body: (inout StoppedProcess) -> R
     ) throws(LiveProcessError) -> StopOutcome<R> {
         if obstacle == nil,
             let sharer = try checked({ () throws(Errno) in try sharers.findAmongAll() })
@@ -83,7 +84,7 @@ struct StopSession: ~Copyable {
         report.began = start
         let value: R?
         do throws(LiveProcessError) {
-            value = try stopAll(judge) ? perform(body) : nil
+            value = try stopAll(judge, rehearsing: rehearse) ? perform(body) : nil
         } catch {
             settleRest()
             throw error
@@ -115,10 +116,13 @@ struct StopSession: ~Copyable {
 extension StopSession {
     /// Sleepers first, runners last. Returns false where a judgement was to give up.
     private mutating func stopAll(
-        _ judge: (StoppedThread) -> Judgement
+        _ judge: (StoppedThread) -> Judgement, rehearsing rehearse: () -> Void
     ) throws(LiveProcessError) -> Bool {
         guard try stopSleepers(judge) else { return false }
-        guard try stopRunners(judge) else { return false }
+        if !runners.isEmpty {
+            try self.rehearse(rehearse)
+            guard try stopRunners(judge) else { return false }
+        }
         guard try stopNewcomers(judge) else { return false }
         // Everything that could have started another task stands still now.
         let stopped = stopped
@@ -147,8 +151,15 @@ extension StopSession {
     ) throws(LiveProcessError) -> Bool {
         var rest = sleepers[...]
         var lastProgress = monotonicNanoseconds()
+        var lastAsked: UInt64 = 0
         while !rest.isEmpty || !asked.isEmpty {
-            if asked.count < Self.mostAsked, let thread = rest.popFirst() { try ask(thread) }
+            if asked.isEmpty
+                || (asked.count < Self.mostAsked && monotonicNanoseconds() &- lastAsked > 200_000),
+                let thread = rest.popFirst()
+            {
+                lastAsked = monotonicNanoseconds()
+                try ask(thread)
+            }
             Breather.rest()
             let before = asked.count
             guard try collectSleepers(judge) else { return false }
@@ -201,7 +212,6 @@ extension StopSession {
     private mutating func stopRunners(
         _ judge: (StoppedThread) -> Judgement
     ) throws(LiveProcessError) -> Bool {
-        guard !runners.isEmpty else { return true }
         // To be seized disturbs nobody, but takes time.
         var seized: [ThreadID] = []
         seized.reserveCapacity(runners.count)
@@ -210,9 +220,18 @@ extension StopSession {
         runnersStart = monotonicNanoseconds()
         for thread in seized { try interrupt(thread) }
         // Where there are no more processors than that, one of them waits for this
-        // one, and cannot stop while it is waited for without a pause.
-        if seized.count >= processorCount { Breather.rest(nanoseconds: 10_000) }
-        return try settle(wereRunning: true, judge)
+        // one, and cannot stop while it is looked at without a pause.
+        return try settle(wereRunning: true, looking: seized.count < processorCount, judge)
+    }
+
+    /// What is done once everything stands still, done once before: what it reads, and
+    /// its own code, has left the processor's caches while the sleepers were stopped
+    /// (with 1,000 of them 50 µs of 160 were lost to that).
+    private func rehearse(_ rest: () -> Void) throws(LiveProcessError) {
+        _ = try checked { () throws(Errno) in try tasks.count() }
+        _ = try checked { () throws(Errno) in try sharers.newestNumber() }
+        try target.requireSameProgram()
+        rest()
     }
 
     /// Seizes a thread and tells it to stop, in one go: a thread that is seized and
@@ -259,14 +278,17 @@ extension StopSession {
 
     /// Waits for all that were asked, and has each judged.
     private mutating func settle(
-        wereRunning: Bool, _ judge: (StoppedThread) -> Judgement
+        wereRunning: Bool, looking: Bool = true, _ judge: (StoppedThread) -> Judgement
     ) throws(LiveProcessError) -> Bool {
         var position = 0
         defer { asked.removeFirst(position) }
         while position < asked.count {
             let thread = asked[position]
             position += 1
-            guard try accept(thread, settle(thread), wasRunning: wereRunning, judge) else {
+            guard
+                try accept(
+                    thread, settle(thread, looking: looking), wasRunning: wereRunning, judge)
+            else {
                 return false
             }
         }
@@ -293,11 +315,15 @@ extension StopSession {
     }
 
     /// The registers of a thread once it has stopped; nil where it has ended.
-    private mutating func settle(_ thread: ThreadID) throws(LiveProcessError) -> Registers? {
+    private mutating func settle(
+        _ thread: ThreadID, looking: Bool = true
+    ) throws(LiveProcessError) -> Registers? {
         var registers = Registers()
         let settled: Settled
         do throws(Errno) {
-            settled = try Tracee(id: thread.rawValue).settle(patience, &registers) {
+            settled = try Tracee(id: thread.rawValue).settle(
+                patience, &registers, looking: looking
+            ) {
                 tasks.state(of: thread)
             }
         } catch {

@@ -88,7 +88,9 @@ extension TargetProcess {
     /// Threads that are asleep in the kernel are stopped and judged first, while
     /// the others run on; those that run are stopped last and let go first. Each
     /// thread is shown to `judge` once, right after it has stopped; the words of
-    /// its stack can be read then with ``readWords(at:count:into:)``.
+    /// its stack can be read then with ``readWords(at:count:into:)``. `rehearse` is
+    /// called right before those that run are stopped: what it reads, `body` reads
+    /// faster.
     ///
     /// `judge` and `body` run on an OS thread of their own, at real-time priority.
     /// Have all memory that they need allocated before.
@@ -98,6 +100,7 @@ extension TargetProcess {
     public func withAllThreadsStopped<R>(
         _ options: StopOptions = StopOptions(),
         judging judge: (StoppedThread) -> Judgement = { _ in .fine },
+        rehearsing rehearse: () -> Void = {},
         _ body: (inout StoppedProcess) -> R
     ) throws(LiveProcessError) -> StopOutcome<R> {
         let outcome: Result<StopOutcome<R>, LiveProcessError>
@@ -106,7 +109,7 @@ extension TargetProcess {
             outcome = try TracerThread.run(watch) {
                 do throws(LiveProcessError) {
                     var session = try StopSession(self, options, watch)
-                    return .success(try session.run(judge, body))
+                    return .success(try session.run(judge, rehearsing: rehearse, body))
                 } catch {
                     return .failure(error)
                 }

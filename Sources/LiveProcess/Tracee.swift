@@ -112,10 +112,12 @@ extension Tracee {
     /// Waits until the thread, which was sent PTRACE_INTERRUPT, has stopped.
     /// `registers` are what it then goes on with; `state` tells what it does while
     /// it does not stop.
+    /// `looking` is as for ``Pause``.
     func settle(
-        _ patience: Patience, _ registers: inout Registers, state: () -> TaskState?
+        _ patience: Patience, _ registers: inout Registers, looking: Bool = true,
+        state: () -> TaskState?
     ) throws(Errno) -> Settled {
-        var pause = Pause()
+        var pause = Pause(looking: looking)
         var lastLook: UInt64 = 0
         while true {
             if let settled = try settleNow(&registers) { return settled }
@@ -164,21 +166,40 @@ extension Tracee {
 }
 
 /// The pauses between two looks: none at first, since a running thread stops
-/// within microseconds, then longer and longer ones.
+/// within microseconds, then longer and longer ones. A report of the kernel that a
+/// traced thread has stopped ends a pause.
 struct Pause {
     private let start = monotonicNanoseconds()
+    /// About 10 µs of looking without a pause.
+    private let looksAtFirst: Int
     private var rounds = 0
+
+    /// - Parameter looking: false where what is waited for may need the processor
+    ///   that looking would take.
+    init(looking: Bool = true) { looksAtFirst = looking ? 20 : 0 }
 
     /// Nanoseconds since the first look.
     var elapsed: UInt64 { monotonicNanoseconds() &- start }
 
     mutating func next() {
         rounds += 1
-        // About 10 µs of looking without a pause.
-        guard rounds > 20 else { return }
+        guard rounds > looksAtFirst else { return }
         // 25 µs (see Breather), doubled up to 400 µs.
-        var time = timespec(tv_sec: 0, tv_nsec: 25_000 << min((rounds - 20) / 8, 4))
-        unsafe nanosleep(&time, nil)
+        let nanoseconds = 25_000 << min((rounds - looksAtFirst) / 8, 4)
+        var time = timespec(tv_sec: 0, tv_nsec: nanoseconds)
+        var report = Self.report
+        // Over when SIGCHLD comes, with which the kernel tells a tracer of a stop
+        // (ptrace(2)); whether it is the stop that is waited for, the next look says.
+        unsafe sigtimedwait(&report, nil, &time)
+    }
+
+    /// The signals that tell of stops. They reach the OS thread that traces where it
+    /// blocks them.
+    static var report: sigset_t {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        unsafe sigaddset(&set, SIGCHLD)
+        return set
     }
 }
 

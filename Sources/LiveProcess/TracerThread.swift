@@ -22,6 +22,8 @@ enum TracerThread {
         let failure = withoutActuallyEscaping({ result = body() }) { body -> Errno? in
             do throws(Errno) {
                 let thread = try OSThread {
+                    var report = Pause.report
+                    unsafe pthread_sigmask(SIG_BLOCK, &report, nil)
                     body()
                     // That wakes the watch.
                     close(finishing)

@@ -106,6 +106,7 @@ struct SwitchWindow {
                 judging: { thread in
                     judge.isQuiet(thread) || (isLast && !judge.isFull) ? .fine : .giveUp
                 },
+                rehearsing: { _ = comparePages() },
                 { stopped in
                     let ending = judge.isQuiet ? write(&stopped) : Ending.busy
                     options.observe(.releasing)
@@ -140,19 +141,10 @@ struct SwitchWindow {
     /// All sites or none.
     private func write(_ stopped: inout StoppedProcess) -> Ending {
         options.observe(.comparing)
-        var memory: [[UInt8]] = []
-        memory.reserveCapacity(sequence.pages.count)
-        // Somebody else may have written since the plan was made.
-        for page in sequence.pages {
-            do throws(LiveProcessError) {
-                let found = try process.read(page.range.start, count: Int(page.range.count))
-                if let (symbol, address, expected, found) = page.difference(in: found) {
-                    return .differs(symbol: symbol, address, expected: expected, found: found)
-                }
-                memory.append(found)
-            } catch {
-                return .failed(page.range.start, error)
-            }
+        var memory: [[UInt8]]
+        switch comparePages() {
+        case .same(let found): memory = found
+        case .not(let ending): return ending
         }
         guard writes else { return .written(isTidy: true) }
         var isDecided = false
@@ -174,6 +166,30 @@ struct SwitchWindow {
             undo(&stopped)
             return .failed(error.address, error.cause)
         }
+    }
+
+    private enum Comparison {
+        case same([[UInt8]])
+        case not(Ending)
+    }
+
+    /// Somebody else may have written since the plan was made.
+    private func comparePages() -> Comparison {
+        var memory: [[UInt8]] = []
+        memory.reserveCapacity(sequence.pages.count)
+        for page in sequence.pages {
+            do throws(LiveProcessError) {
+                let found = try process.read(page.range.start, count: Int(page.range.count))
+                if let (symbol, address, expected, found) = page.difference(in: found) {
+                    return .not(
+                        .differs(symbol: symbol, address, expected: expected, found: found))
+                }
+                memory.append(found)
+            } catch {
+                return .not(.failed(page.range.start, error))
+            }
+        }
+        return .same(memory)
     }
 
     private struct WriteFailure: Error {
