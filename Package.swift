@@ -67,6 +67,7 @@ let package = Package(
         shim("CDigest", over: ["LibSodium"]),
         shim("CJSON", over: ["LibJansson"]),
         shim("CLinuxTrace"),
+        shim("CTrials"),
         shim("CUnwind", over: ["LibDW"]),
         room("Addresses", []),
         room("JSONText", ["CJSON"]),
@@ -80,6 +81,7 @@ let package = Package(
                 system,
             ], resources: [.embedInCode("hotpatch.h")]),
         room("LiveProcess", ["Addresses", "ELFImage", "CLinuxTrace", system, logging]),
+        room("Diagnosis", ["JSONText", "CTrials", system]),
         room(
             "PatchLinker",
             ["Addresses", "JSONText", "ELFImage", "Patchability", "PatchFile", "LiveProcess"]),
@@ -94,7 +96,7 @@ let package = Package(
             "HotpatchKit",
             [
                 "Addresses", "ELFImage", "Patchability", "PatchFile", "Authoring", "LiveProcess",
-                "PatchLinker", "Quiescence", "Switchover",
+                "PatchLinker", "Quiescence", "Switchover", "Diagnosis",
             ]),
         .executableTarget(
             name: "hotpatch",
@@ -144,6 +146,9 @@ let package = Package(
             ],
             exclude: ["build.sh", "nginx.conf", "nginx.requests", "redis.commands", "sqlite3.sql"]),
         tests("JSONTextTests", ["JSONText"]),
+        tests(
+            "DiagnosisTests",
+            ["CTrials", "Diagnosis", "JSONText", "TestSupport", "hotpatch", system]),
         tests(
             "PatchFileTests",
             ["Addresses", "ELFImage", "JSONText", "PatchFile", "TestSupport", system]),
