@@ -70,9 +70,10 @@ let package = Package(
         shim("CTrials"),
         shim("CUnwind", over: ["LibDW"]),
         room("Addresses", []),
+        room("Threads", ["CLinuxTrace", system]),
         room("JSONText", ["CJSON"]),
         room("ELFImage", ["Addresses", "CELF", system]),
-        room("Patchability", ["Addresses", "ELFImage", "CDecoder"]),
+        room("Patchability", ["Addresses", "Threads", "ELFImage", "CDecoder"]),
         room("PatchFile", ["Addresses", "JSONText", "ELFImage", "CDigest", "CELF", system]),
         room(
             "Authoring",
@@ -80,7 +81,8 @@ let package = Package(
                 "Addresses", "ELFImage", "Patchability", "PatchFile", "CDecoder", "CDebugInfo",
                 system,
             ], resources: [.embedInCode("hotpatch.h")]),
-        room("LiveProcess", ["Addresses", "ELFImage", "CLinuxTrace", system, logging]),
+        room(
+            "LiveProcess", ["Addresses", "Threads", "ELFImage", "CLinuxTrace", system, logging]),
         room("Diagnosis", ["JSONText", "CTrials", system]),
         room(
             "PatchLinker",
@@ -95,8 +97,8 @@ let package = Package(
         room(
             "HotpatchKit",
             [
-                "Addresses", "ELFImage", "Patchability", "PatchFile", "Authoring", "LiveProcess",
-                "PatchLinker", "Quiescence", "Switchover", "Diagnosis",
+                "Addresses", "Threads", "ELFImage", "Patchability", "PatchFile", "Authoring",
+                "LiveProcess", "PatchLinker", "Quiescence", "Switchover", "Diagnosis",
             ]),
         .executableTarget(
             name: "hotpatch",

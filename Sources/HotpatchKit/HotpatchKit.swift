@@ -17,3 +17,4 @@
 @_exported import Patchability
 @_exported import Quiescence
 @_exported import Switchover
+@_exported import Threads

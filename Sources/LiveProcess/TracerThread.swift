@@ -2,6 +2,7 @@ import CLinuxTrace
 import Glibc
 import Synchronization
 import SystemPackage
+import Threads
 
 /// An OS thread for one piece of tracing.
 ///

@@ -4,7 +4,7 @@ import Synchronization
 import SystemPackage
 
 /// A thread of the operating system: ptrace answers only the one that seized.
-struct OSThread: ~Copyable {
+package struct OSThread: ~Copyable {
     private let thread: pthread_t
     private let body: Body
 
@@ -16,7 +16,7 @@ struct OSThread: ~Copyable {
     }
 
     /// Starts `body`. Throws what pthread_create(3) answers.
-    init(_ body: @escaping () -> Void) throws(Errno) {
+    package init(_ body: @escaping () -> Void) throws(Errno) {
         let body = Body(body)
         let box = unsafe Unmanaged.passRetained(body)
         var thread = pthread_t()
@@ -40,7 +40,7 @@ struct OSThread: ~Copyable {
     /// Waits for its end, and for the kernel to have let go of what it traced:
     /// pthread_join(3) returns a moment before that, when the thread's memory is
     /// given back (kernel/exit.c, exit_mm before exit_notify).
-    consuming func join() {
+    package consuming func join() {
         pthread_join(thread, nil)
         let place = "/proc/self/task/\(body.number.load(ordering: .relaxed))"
         while unsafe access(place, F_OK) == 0 { usleep(20) }

@@ -1,8 +1,8 @@
 import Glibc
 import Synchronization
 
-/// OS threads that share a list of independent pieces of work: one works on one
-/// process at a time, from its first look to its last.
+/// OS threads that share a list of independent pieces of work, such as processes to
+/// patch: each works on one at a time, from its first step to its last.
 public enum WorkerThreads {
     /// As many as there are processors that this program may use.
     public static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
