@@ -81,6 +81,7 @@ let package = Package(
                 "Addresses", "ELFImage", "Patchability", "PatchFile", "CDecoder", "CDebugInfo",
                 system,
             ], resources: [.embedInCode("hotpatch.h")]),
+        room("PatchStore", ["Addresses", "JSONText", "ELFImage", "PatchFile", system]),
         room(
             "LiveProcess", ["Addresses", "Threads", "ELFImage", "CLinuxTrace", system, logging]),
         room("Diagnosis", ["JSONText", "CTrials", system]),
@@ -98,7 +99,8 @@ let package = Package(
             "HotpatchKit",
             [
                 "Addresses", "Threads", "ELFImage", "Patchability", "PatchFile", "Authoring",
-                "LiveProcess", "PatchLinker", "Quiescence", "Switchover", "Diagnosis",
+                "LiveProcess", "PatchLinker", "PatchStore", "Quiescence", "Switchover",
+                "Diagnosis",
             ]),
         .executableTarget(
             name: "hotpatch",
@@ -154,6 +156,12 @@ let package = Package(
         tests(
             "PatchFileTests",
             ["Addresses", "ELFImage", "JSONText", "PatchFile", "TestSupport", system]),
+        tests(
+            "PatchStoreTests",
+            [
+                "Addresses", "ELFImage", "JSONText", "PatchFile", "PatchStore", "TestSupport",
+                system,
+            ]),
         .executableTarget(
             name: "live-process-exerciser", dependencies: ["Addresses", "LiveProcess"],
             path: "Tests/LiveProcessExerciser", swiftSettings: strict),

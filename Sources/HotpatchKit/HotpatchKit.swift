@@ -14,6 +14,7 @@
 @_exported import LiveProcess
 @_exported import PatchFile
 @_exported import PatchLinker
+@_exported import PatchStore
 @_exported import Patchability
 @_exported import Quiescence
 @_exported import Switchover

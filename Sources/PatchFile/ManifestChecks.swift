@@ -8,6 +8,22 @@ extension PatchManifest {
         for function in functions { try function.checkConsistency() }
         try checkOverlaps()
         try checkSymbolLists()
+        try checkSeries()
+    }
+
+    /// What it says of other patches can be kept.
+    private func checkSeries() throws(PatchDefect) {
+        for other in requires.map(\.name) + supersedes {
+            guard Self.isValidName(other) else { throw PatchDefect.badName(other) }
+            if other == name { throw PatchDefect.namesItself(name) }
+        }
+        if let both = requires.first(where: { supersedes.contains($0.name) }) {
+            throw PatchDefect.requiresWhatItSupersedes(both.name)
+        }
+        if isCumulative, let first = requires.first {
+            throw PatchDefect.requiresWhatItSupersedes(first.name)
+        }
+        if fixedIn.contains(base.identity) { throw PatchDefect.fixedInItsBase(base.identity) }
     }
 
     /// No byte belongs to two functions, the detours' bytes and islands included.

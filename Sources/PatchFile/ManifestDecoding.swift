@@ -17,8 +17,8 @@ extension PatchManifest {
 
     private init(_ cursor: JSONCursor) throws(JSONError) {
         try cursor.allowOnly([
-            "formatVersion", "name", "version", "description", "references", "cumulative", "base",
-            "functions", "baseSymbols", "imports",
+            "formatVersion", "name", "version", "description", "references", "cumulative",
+            "requires", "supersedes", "fixedIn", "base", "functions", "baseSymbols", "imports",
         ])
         self.init(
             name: try cursor.member("name").string(),
@@ -28,6 +28,11 @@ extension PatchManifest {
                 try element.string()
             },
             isCumulative: try cursor.optionalMember("cumulative")?.bool() ?? false,
+            requires: try cursor.optionalMember("requires")?.list(PatchRequirement.init) ?? [],
+            supersedes: try cursor.optionalMember("supersedes")?
+                .list { name throws(JSONError) in try name.string() } ?? [],
+            fixedIn: try cursor.optionalMember("fixedIn")?
+                .list { build throws(JSONError) in try build.identity() } ?? [],
             base: try Base(try cursor.member("base")),
             functions: try cursor.member("functions").list(ReplacedFunction.init),
             baseSymbols: try cursor.member("baseSymbols").list(BaseSymbol.init),
@@ -48,6 +53,17 @@ private func read<Value>(
         return try body()
     } catch {
         throw ManifestError.structure(error)
+    }
+}
+
+extension PatchRequirement {
+    fileprivate init(_ cursor: JSONCursor) throws(JSONError) {
+        try cursor.allowOnly(["name", "digest"])
+        self.init(name: try cursor.member("name").string())
+        guard let digest = try cursor.optionalMember("digest") else { return }
+        let bytes = try digest.hexadecimalBytes()
+        guard bytes.count == 32 else { throw digest.mismatch("32 bytes in hexadecimal") }
+        self.digest = bytes
     }
 }
 
@@ -204,6 +220,13 @@ extension JSONCursor {
         let name = try string()
         guard !name.isEmpty else { throw mismatch("not empty") }
         return name
+    }
+
+    fileprivate func identity() throws(JSONError) -> BaseIdentity {
+        guard let identity = BaseIdentity(try string()) else {
+            throw mismatch("a build id in hexadecimal, or 'blake2b:' and a digest")
+        }
+        return identity
     }
 
     fileprivate func address() throws(JSONError) -> LinkAddress {

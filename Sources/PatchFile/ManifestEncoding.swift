@@ -5,18 +5,37 @@ extension PatchManifest {
     /// The manifest as JSON. Equal manifests give equal text; `show --format
     /// json` prints the same members.
     public var json: JSONValue {
+        .object(
+            [
+                JSONMember("formatVersion", .integer(Self.formatVersion)),
+                JSONMember("name", .string(name)),
+                JSONMember("version", .string(version)),
+                JSONMember("description", .string(description)),
+                JSONMember("references", .array(references.map(JSONValue.string))),
+                JSONMember("cumulative", .bool(isCumulative)),
+            ] + seriesMembers + [
+                JSONMember("base", base.json),
+                JSONMember("functions", .array(functions.map(\.json))),
+                JSONMember("baseSymbols", .array(baseSymbols.map(\.json))),
+                JSONMember("imports", .array(imports.map(\.json))),
+            ])
+    }
+
+    /// Left out where there is nothing to say, so that programs that do not know of
+    /// series read the patch too.
+    private var seriesMembers: [JSONMember] {
         [
-            "formatVersion": .integer(Self.formatVersion),
-            "name": .string(name),
-            "version": .string(version),
-            "description": .string(description),
-            "references": .array(references.map(JSONValue.string)),
-            "cumulative": .bool(isCumulative),
-            "base": base.json,
-            "functions": .array(functions.map(\.json)),
-            "baseSymbols": .array(baseSymbols.map(\.json)),
-            "imports": .array(imports.map(\.json)),
-        ]
+            JSONMember("requires", .array(requires.map(\.json))),
+            JSONMember("supersedes", .array(supersedes.map(JSONValue.string))),
+            JSONMember("fixedIn", .array(fixedIn.map { .string("\($0)") })),
+        ].filter { $0.value != .array([]) }
+    }
+}
+
+extension PatchRequirement {
+    fileprivate var json: JSONValue {
+        guard let digest else { return ["name": .string(name)] }
+        return ["name": .string(name), "digest": .string(Hexadecimal.text(digest))]
     }
 }
 

@@ -101,6 +101,9 @@ public enum PatchDefect: Error, Equatable, Sendable {
     case originalSize(symbol: String, bytes: Int, range: UInt64)
     case listedTwice(name: String)
     case importWithoutLibrary(name: String)
+    case namesItself(String)
+    case requiresWhatItSupersedes(String)
+    case fixedInItsBase(BaseIdentity)
 
     // Of the object.
     case notRelocatable(ELFImage.Kind)
@@ -154,6 +157,12 @@ extension PatchDefect: CustomStringConvertible {
             "it lists '\(name)' twice"
         case .importWithoutLibrary(let name):
             "the import '\(name)' names no library and is not weak"
+        case .namesItself(let name):
+            "it names itself ('\(name)') among the patches that it requires or supersedes"
+        case .requiresWhatItSupersedes(let name):
+            "it requires '\(name)', whose place it takes"
+        case .fixedInItsBase(let base):
+            "it names its own base \(base) among the builds that contain the fix"
         case .notRelocatable(let kind):
             "it is not a relocatable object but of the kind '\(kind.rawValue)'"
         case .manifestSections(let count):

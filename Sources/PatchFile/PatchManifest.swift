@@ -19,6 +19,12 @@ public struct PatchManifest: Equatable, Sendable {
     public var references: [String]
     /// The patch takes the place of every other patch of its base.
     public var isCumulative: Bool
+    /// Patches of the same base that must be installed before this one.
+    public var requires: [PatchRequirement]
+    /// Names of patches of the same base whose place it takes.
+    public var supersedes: [String]
+    /// Later builds of the base that contain the fix, and need no patch for it.
+    public var fixedIn: [BaseIdentity]
     public var base: Base
     /// At least one; no two overlap.
     public var functions: [ReplacedFunction]
@@ -29,8 +35,9 @@ public struct PatchManifest: Equatable, Sendable {
 
     public init(
         name: String, version: String = "", description: String = "", references: [String] = [],
-        isCumulative: Bool = false, base: Base, functions: [ReplacedFunction],
-        baseSymbols: [BaseSymbol] = [],
+        isCumulative: Bool = false, requires: [PatchRequirement] = [],
+        supersedes: [String] = [], fixedIn: [BaseIdentity] = [], base: Base,
+        functions: [ReplacedFunction], baseSymbols: [BaseSymbol] = [],
         imports: [ImportedSymbol] = []
     ) {
         self.name = name
@@ -38,6 +45,9 @@ public struct PatchManifest: Equatable, Sendable {
         self.description = description
         self.references = references
         self.isCumulative = isCumulative
+        self.requires = requires
+        self.supersedes = supersedes
+        self.fixedIn = fixedIn
         self.base = base
         self.functions = functions
         self.baseSymbols = baseSymbols
@@ -59,6 +69,32 @@ public struct PatchManifest: Equatable, Sendable {
             isAlphanumeric(first)
         else { return false }
         return name.utf8.allSatisfy { isAlphanumeric($0) || "._+-".utf8.contains($0) }
+    }
+}
+
+/// An earlier patch that another one counts on.
+public struct PatchRequirement: Hashable, Sendable, CustomStringConvertible {
+    public var name: String
+    /// BLAKE2b-256 of the patch file, where it must be exactly that one.
+    public var digest: [UInt8]?
+
+    public init(name: String, digest: [UInt8]? = nil) {
+        self.name = name
+        self.digest = digest
+    }
+
+    /// Reads `NAME` or `NAME@DIGEST`, the digest in hexadecimal; nil for anything else.
+    public init?(_ text: String) {
+        let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let name = parts.first, PatchManifest.isValidName(String(name)) else { return nil }
+        self.init(name: String(name))
+        guard parts.count == 2 else { return }
+        guard let bytes = Hexadecimal.bytes(String(parts[1])), bytes.count == 32 else { return nil }
+        digest = bytes
+    }
+
+    public var description: String {
+        digest.map { "\(name)@\(Hexadecimal.text($0))" } ?? name
     }
 }
 
@@ -95,9 +131,25 @@ public enum BaseIdentity: Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .buildID(let bytes): Hexadecimal.text(bytes)
-        case .contentDigest(let bytes): "blake2b:" + Hexadecimal.text(bytes)
+        case .contentDigest(let bytes): Self.digestPrefix + Hexadecimal.text(bytes)
         }
     }
+
+    /// Reads what ``description`` writes; nil for anything else.
+    public init?(_ text: String) {
+        if text.hasPrefix(Self.digestPrefix) {
+            let digits = String(text.dropFirst(Self.digestPrefix.count))
+            guard let bytes = Hexadecimal.bytes(digits), bytes.count == 32 else { return nil }
+            self = .contentDigest(bytes)
+        } else {
+            guard let bytes = Hexadecimal.bytes(text),
+                (1...Self.longestBuildID).contains(bytes.count)
+            else { return nil }
+            self = .buildID(bytes)
+        }
+    }
+
+    private static let digestPrefix = "blake2b:"
 }
 
 /// One function of the base and what takes its place.

@@ -5,17 +5,22 @@ extension PatchFile {
     /// Reads and verifies the file at `path`. The bytes are read once, so what
     /// is verified is what is used, whoever writes to the file meanwhile.
     public static func read(path: FilePath) throws(PatchFileError) -> PatchFile {
+        try PatchFile(bytes: contents(of: path), name: path.string)
+    }
+
+    /// The bytes of the file at `path`, which may be anything of the size of a patch.
+    public static func contents(of path: FilePath) throws(PatchFileError) -> [UInt8] {
         let name = path.string
         let file = try orThrow(name, "open") {
             try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .nonBlocking])
         }
-        let bytes = try closing(file, name) { () throws(PatchFileError) in
+        return try closing(file, name) { () throws(PatchFileError) in
             try contents(of: file, name: name)
         }
-        return try PatchFile(bytes: bytes, name: name)
     }
 
-    private static func contents(
+    /// The same of an open file, from its start on; `name` is for messages.
+    public static func contents(
         of file: FileDescriptor, name: String
     ) throws(PatchFileError) -> [UInt8] {
         var status = stat()

@@ -1,0 +1,67 @@
+import Glibc
+import SystemPackage
+
+// What writes to the state directory. A file is there as it was or as it is to be,
+// whenever the power fails: it is written aside, synced and renamed, and then the
+// directory is synced.
+
+extension PatchStore {
+    /// Makes the directories where they are missing. Everybody may read them.
+    func makeDirectories() throws(StoreError) {
+        var place = FilePath("/")
+        for component in locations.patches.components {
+            place.append(component)
+            if unsafe mkdir(place.string, 0o755) == 0 {
+                try sync(directory: place.removingLastComponent())
+            } else if errno != EEXIST {
+                throw .system(place, action: "make the directory", Errno(rawValue: errno))
+            }
+        }
+        // Somebody else may have been faster.
+        _ = try trust.check(directory: locations.patches)
+    }
+
+    /// Puts `bytes` where `path` is, all of them or none.
+    func replace(_ path: FilePath, with bytes: [UInt8]) throws(StoreError) {
+        let aside = FilePath(path.string + Self.suffixAside)
+        // One that a killed run has left; the lock is ours.
+        unsafe unlink(aside.string)
+        do throws(Errno) {
+            let file = try OpenFile(aside, O_WRONLY | O_CREAT | O_EXCL, permissions: 0o644)
+            try file.write(bytes)
+            guard fsync(file.rawValue) == 0, unsafe rename(aside.string, path.string) == 0 else {
+                throw Errno(rawValue: errno)
+            }
+        } catch {
+            unsafe unlink(aside.string)
+            throw .system(path, action: "write", error)
+        }
+        try sync(directory: path.removingLastComponent())
+    }
+
+    /// What a file is called while it is written.
+    static let suffixAside = ".part"
+
+    private func sync(directory path: FilePath) throws(StoreError) {
+        do throws(Errno) {
+            let directory = try OpenFile(path, O_RDONLY | O_DIRECTORY)
+            guard fsync(directory.rawValue) == 0 else { throw Errno(rawValue: errno) }
+        } catch {
+            throw .system(path, action: "sync", error)
+        }
+    }
+}
+
+extension OpenFile {
+    borrowing func write(_ bytes: [UInt8]) throws(Errno) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let written = unsafe rest.withUnsafeBytes { buffer in
+                unsafe Glibc.write(rawValue, buffer.baseAddress, buffer.count)
+            }
+            if written < 0, errno == EINTR { continue }
+            guard written > 0 else { throw written < 0 ? Errno(rawValue: errno) : .noSpace }
+            rest = rest.dropFirst(written)
+        }
+    }
+}
