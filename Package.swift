@@ -72,7 +72,7 @@ let package = Package(
         room("Addresses", []),
         room("Threads", ["CLinuxTrace", system]),
         room("JSONText", ["CJSON"]),
-        room("ELFImage", ["Addresses", "CELF", system]),
+        room("ELFImage", ["Addresses", "Threads", "CELF", system]),
         room("Patchability", ["Addresses", "Threads", "ELFImage", "CDecoder"]),
         room("PatchFile", ["Addresses", "JSONText", "ELFImage", "CDigest", "CELF", system]),
         room(
