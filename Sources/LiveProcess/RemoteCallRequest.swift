@@ -5,14 +5,12 @@ import SystemPackage
 
 /// One remote call, tried on one thread after another until one has made it.
 struct RemoteCallRequest {
-    let call: RemoteSystemCall
-    let arguments: [UInt64]
-    /// Placed beside the stub, where an argument may point to it.
-    let bytesInMemory: [UInt8]
-    let place: StubPlace
+    let injection: RemoteCallInjection
     let seccomp: SeccompPolicy
 
-    private static let attempts = 64
+    static let attempts = 64
+    /// PTRACE_O_SUSPEND_SECCOMP, which the kernel lifts with the tracer.
+    static let suspendSeccomp: UInt32 = 1 << 21
 
     private enum Outcome {
         case done(UInt64)
@@ -54,7 +52,7 @@ struct RemoteCallRequest {
         throw .noThreadForCall(target.id, reason: reason)
     }
 
-    private func checkSeccomp(
+    func checkSeccomp(
         of thread: ThreadID, in target: TargetProcess
     ) throws(LiveProcessError) {
         guard seccomp == .refuse, let text = try? target.contents("task/\(thread)/status"),
@@ -67,8 +65,7 @@ struct RemoteCallRequest {
 
     private func attempt(_ tracee: Tracee, in target: TargetProcess) -> Outcome {
         do throws(Errno) {
-            // PTRACE_O_SUSPEND_SECCOMP, which the kernel lifts with the tracer.
-            let suspend: UInt32 = seccomp == .suspend ? 1 << 21 : 0
+            let suspend = seccomp == .suspend ? Self.suspendSeccomp : 0
             try tracee.seize(options: Tracee.options | suspend)
             try tracee.interrupt()
         } catch {
@@ -89,7 +86,8 @@ struct RemoteCallRequest {
                 try tracee.resume(CLINUX_DETACH)
                 return .notNow("thread \(tracee.id) was in code that must not be interrupted")
             }
-            return try inject(tracee, native, target)
+            return try finish(
+                tracee, injection.perform(by: tracee, native, in: target), in: target)
         } catch {
             // Whatever is still traced is let go when this OS thread ends.
             return .notNow("thread \(tracee.id): \(error)")
@@ -129,120 +127,25 @@ struct RemoteCallRequest {
         return read == 2 && registers.programCounter.rawValue &- bounds[0] >= bounds[1]
     }
 
-    /// Steps the thread through the stub. `native` is how it was found, and how it
-    /// is left.
-    private func inject(
-        _ tracee: Tracee, _ native: Registers, _ target: TargetProcess
+    /// Lets the thread go after its call. A detached thread passes through the
+    /// kernel's signal code, which restarts its own call (kernel/ptrace.c,
+    /// __ptrace_unlink wakes it as for a signal).
+    private func finish(
+        _ tracee: Tracee, _ outcome: RemoteCallInjection.Outcome, in target: TargetProcess
     ) throws(Errno) -> Outcome {
-        let restarts = native.isInRestartableCall
-        do throws(LiveProcessError) {
-            try target.writeText(memory(native), at: place.stub, tracee: tracee)
-        } catch {
-            try leave(tracee, native)
+        switch outcome {
+        case .done(let result):
+            try tracee.resume(CLINUX_DETACH)
+            return .done(result)
+        case .notNow(let reason, let signal):
+            try tracee.resume(CLINUX_DETACH, signal: signal)
+            return .notNow("thread \(tracee.id) \(reason)")
+        case .gone: return .notNow("thread \(tracee.id) ended")
+        case .failed(let error):
+            try tracee.resume(CLINUX_DETACH)
             return .failed(error)
+        case .lost:
+            return .failed(.lostDuringCall(target.id, name: injection.call.name))
         }
-        do throws(Errno) {
-            try tracee.writeRegisters(entry(native, restarts))
-            return try step(tracee, native, target)
-        } catch {
-            // ESRCH: killed. Should it live all the same, it may be in the stub.
-            return .failed(.lostDuringCall(target.id, name: call.name))
-        }
-    }
-
-    /// From the stub's entry through the call. As soon as the thread was resumed
-    /// here, it must be waited for, however long a busy machine lets it wait: it
-    /// may be in the stub.
-    private func step(
-        _ tracee: Tracee, _ native: Registers, _ target: TargetProcess
-    ) throws(Errno) -> Outcome {
-        let lost = Outcome.failed(.lostDuringCall(target.id, name: call.name))
-        try tracee.resume(CLINUX_SYSCALL)
-        var event = tracee.wait(atMost: Self.callPatience)
-        // Of a program that job control has stopped, seizing makes one stop and
-        // PTRACE_INTERRUPT another, before anything runs (kernel/signal.c,
-        // do_jobctl_trap). Let go, it is stopped again (__ptrace_unlink).
-        if event == .stopped {
-            try tracee.resume(CLINUX_SYSCALL)
-            event = tracee.wait(atMost: Self.callPatience)
-        }
-        var registers = Registers()
-        switch event {
-        case .none: return lost
-        case .exec, .ended: return .notNow("thread \(tracee.id) ended")
-        // The thread takes what came before the call in its own state.
-        case .stopped:
-            try leave(tracee, native)
-            return .notNow("thread \(tracee.id) was stopped")
-        case .signal(let signal):
-            try leave(tracee, native, signal: signal)
-            return .notNow("thread \(tracee.id) received signal \(signal)")
-        case .systemCall: try tracee.readRegisters(&registers)
-        }
-        guard registers.programCounter == place.stub.advanced(by: RemoteCallStub.afterCall),
-            registers.systemCall == call.number
-        else {
-            try leave(tracee, native)
-            return .notNow("thread \(tracee.id) made another call")
-        }
-        try tracee.resume(CLINUX_SYSCALL)
-        guard tracee.wait(atMost: Self.callPatience) == .systemCall else { return lost }
-        try tracee.readRegisters(&registers)
-        try leave(tracee, native)
-        return .done(UInt64(bitPattern: registers.result))
-    }
-
-    /// 10 s: the call may wait for the target's page faults, and the thread for a
-    /// processor.
-    private static let callPatience: UInt64 = 10_000_000_000
-
-    /// Gives the thread its own state back and lets it go. A detached thread
-    /// passes through the kernel's signal code, which restarts its call
-    /// (kernel/ptrace.c, __ptrace_unlink wakes it as for a signal).
-    private func leave(
-        _ tracee: Tracee, _ native: Registers, signal: Int32 = 0
-    ) throws(Errno) {
-        try tracee.writeRegisters(native)
-        try tracee.resume(CLINUX_DETACH, signal: signal)
-    }
-
-    /// What is written to the target: the stub, and the argument behind it.
-    private func memory(_ native: Registers) -> [UInt8] {
-        var saved = native
-        if native.isInRestartableCall {
-            // Back on its `syscall`, with the number again in rax: 219,
-            // restart_syscall, where the kernel keeps the arguments itself.
-            saved.raw.rip = native.raw.rip &- 2
-            saved.raw.rax =
-                native.result == RestartCode.restartBlock ? 219 : native.raw.orig_rax
-        }
-        let bytes =
-            RemoteCallStub(restoring: saved, interrupted: UInt64(native.raw.rip)).bytes
-            + bytesInMemory
-        return bytes + [UInt8](repeating: 0, count: StubPlace.size - bytes.count)
-    }
-
-    private func entry(_ native: Registers, _ restarts: Bool) -> Registers {
-        var registers = native
-        if restarts {
-            registers.raw.rip = place.stub.rawValue &+ RemoteCallStub.afterCall
-            registers.raw.orig_rax = call.number
-            // Of this code the kernel would start restart_syscall, not our call.
-            if native.result == RestartCode.restartBlock {
-                registers.raw.rax = UInt64(bitPattern: RestartCode.restartNoHandler)
-            }
-        } else {
-            registers.raw.rip = place.stub.rawValue
-            registers.raw.orig_rax = .max
-            registers.raw.rax = call.number
-        }
-        func argument(_ index: Int) -> UInt64 { index < arguments.count ? arguments[index] : 0 }
-        registers.raw.rdi = argument(0)
-        registers.raw.rsi = argument(1)
-        registers.raw.rdx = argument(2)
-        registers.raw.r10 = argument(3)
-        registers.raw.r8 = argument(4)
-        registers.raw.r9 = argument(5)
-        return registers
     }
 }

@@ -92,7 +92,9 @@ public struct RemoteCalls: ~Copyable {
         guard !isLost else { throw .lostDuringCall(target.id, name: call.name) }
         isWritten = true
         let request = RemoteCallRequest(
-            call: call, arguments: arguments, bytesInMemory: bytes, place: place, seccomp: seccomp)
+            injection: RemoteCallInjection(
+                call: call, arguments: arguments, bytesInMemory: bytes, place: place),
+            seccomp: seccomp)
         let result: UInt64
         do throws(LiveProcessError) {
             result = try request.perform(in: target)
