@@ -45,6 +45,10 @@ int clinux_seize(int tid, unsigned options) {
     return (int)outcome(ptrace(PTRACE_SEIZE, tid, NULL, (unsigned long)options));
 }
 
+int clinux_set_options(int tid, unsigned options) {
+    return (int)outcome(ptrace(PTRACE_SETOPTIONS, tid, NULL, (unsigned long)options));
+}
+
 int clinux_interrupt(int tid) {
     return (int)outcome(ptrace(PTRACE_INTERRUPT, tid, NULL, NULL));
 }
@@ -64,6 +68,12 @@ int clinux_get_registers(int tid, struct user_regs_struct *registers) {
 
 int clinux_set_registers(int tid, const struct user_regs_struct *registers) {
     return (int)outcome(ptrace(PTRACE_SETREGS, tid, NULL, registers));
+}
+
+int clinux_is_at_call_end(int tid) {
+    struct ptrace_syscall_info info = {0};
+    long result = outcome(ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info));
+    return result < 0 ? (int)result : info.op == PTRACE_SYSCALL_INFO_EXIT;
 }
 
 int clinux_peek(int tid, uint64_t address, uint64_t *word) {

@@ -36,9 +36,29 @@ extension TargetProcess {
         return order
     }
 
-    /// Where the first entry is: DT_DEBUG of the program leads to struct r_debug
-    /// (<link.h>), whose second word it is. nil without a dynamic linker.
+    /// Whether the dynamic linker has mapped all that it was to map: its list is
+    /// complete (RT_CONSISTENT). Code of what it has mapped may run from then on.
+    ///
+    /// false where there is no dynamic linker, or none that has begun.
+    public func hasCompleteLinkMap(_ program: LoadedObject) throws(LiveProcessError) -> Bool {
+        guard let debug = try linkerRecord(of: program) else { return false }
+        // struct r_debug: r_version at 0, r_map at 8, r_state at 24. musl fills in the
+        // version when it is done.
+        let record = ByteView(try read(debug, count: 28))
+        return record.load(0, as: UInt32.self) != 0 && record.load(8, as: UInt64.self) != 0
+            && record.load(24, as: UInt32.self) == 0
+    }
+
+    /// Where the first entry is; nil without a dynamic linker.
     private func linkMapHead(of program: LoadedObject) throws(LiveProcessError) -> RemoteAddress? {
+        guard let debug = try linkerRecord(of: program) else { return nil }
+        let head = ByteView(try read(debug, count: 16))
+        guard let address = head.load(8, as: UInt64.self), address != 0 else { return nil }
+        return RemoteAddress(rawValue: address)
+    }
+
+    /// DT_DEBUG of the program leads to struct r_debug (<link.h>).
+    private func linkerRecord(of program: LoadedObject) throws(LiveProcessError) -> RemoteAddress? {
         guard let section = program.dynamicSection else { return nil }
         let entries = ByteView(try read(section.start, count: Int(section.count & ~15)))
         var debug: UInt64 = 0
@@ -46,9 +66,6 @@ extension TargetProcess {
             guard let tag = entries.load(offset, as: UInt64.self), tag != 0 else { break }
             if tag == 21 { debug = entries.load(offset + 8, as: UInt64.self) ?? 0 }
         }
-        guard debug != 0 else { return nil }
-        let head = ByteView(try read(RemoteAddress(rawValue: debug), count: 16))
-        guard let address = head.load(8, as: UInt64.self), address != 0 else { return nil }
-        return RemoteAddress(rawValue: address)
+        return debug == 0 ? nil : RemoteAddress(rawValue: debug)
     }
 }

@@ -22,6 +22,7 @@ struct RemoteCallRequest {
     }
 
     func perform(in target: TargetProcess) throws(LiveProcessError) -> UInt64 {
+        if let held = target.held { return try perform(by: held, in: target) }
         var unsuited: Set<ThreadID> = []
         var reason = "no thread is left"
         for _ in 0..<Self.attempts {

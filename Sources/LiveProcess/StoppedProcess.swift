@@ -95,6 +95,9 @@ extension TargetProcess {
     /// `judge` and `body` run on an OS thread of their own, at real-time priority.
     /// Have all memory that they need allocated before.
     ///
+    /// Of a process that was found by ``find(heldBy:)``, the held thread alone stands,
+    /// before as after.
+    ///
     /// Throws `cannotStopNow`, `alreadyTraced`, `notPermitted`, `ended` or
     /// `programChanged`; all threads run then.
     public func withAllThreadsStopped<R>(
@@ -103,6 +106,7 @@ extension TargetProcess {
         rehearsing rehearse: () -> Void = {},
         _ body: (inout StoppedProcess) -> R
     ) throws(LiveProcessError) -> StopOutcome<R> {
+        if let held { return try whileHeld(held, judge, body) }
         let outcome: Result<StopOutcome<R>, LiveProcessError>
         do throws(Errno) {
             let watch = SeizeWatch(self)
@@ -118,5 +122,21 @@ extension TargetProcess {
             throw .system(id, action: "start a tracing thread", error)
         }
         return try outcome.get()
+    }
+
+    private func whileHeld<R>(
+        _ held: HeldThread, _ judge: (StoppedThread) -> Judgement,
+        _ body: (inout StoppedProcess) -> R
+    ) throws(LiveProcessError) -> StopOutcome<R> {
+        var report = StopReport()
+        report.began = monotonicNanoseconds()
+        report.threadCount = 1
+        let thread = StoppedThread(
+            id: held.id, wasRunning: false, storage: try held.registers())
+        guard case .fine = judge(thread) else { return .givenUp(report) }
+        var process = StoppedProcess(self, [thread])
+        let value = body(&process)
+        report.allStopped = monotonicNanoseconds() &- report.began
+        return .done(value, report)
     }
 }

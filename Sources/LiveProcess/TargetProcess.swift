@@ -15,6 +15,14 @@ public final class TargetProcess: Sendable {
     /// The name that the kernel shows, at most 15 bytes.
     public let name: String
 
+    /// The thread that the calling OS thread holds at the end of a system call, where
+    /// one does: it alone makes the remote calls, and it alone can run what is
+    /// written. See ``find(heldBy:)``.
+    let held: HeldThread?
+
+    /// It was found by ``find(heldBy:)``.
+    public var isHeld: Bool { held != nil }
+
     /// /proc/PID.
     let folder: Descriptor
     /// A thread that had not ended when the process was found, mostly the first:
@@ -55,6 +63,32 @@ public final class TargetProcess: Sendable {
         return TargetProcess(id, stat, folder, member, memberFolder)
     }
 
+    /// The process of a thread that the calling OS thread holds at the end of a system
+    /// call (``HeldThread``). All that changes the process is done on this OS thread.
+    ///
+    /// Remote calls are made by the held thread, and ``withAllThreadsStopped(_:judging:rehearsing:_:)``
+    /// stops no other one: what is written there must be what none of them can run yet,
+    /// because the process has just been started, or because it was mapped by the
+    /// very call that the thread stands at.
+    ///
+    /// Throws `ended`.
+    public static func find(heldBy held: HeldThread) throws(LiveProcessError) -> TargetProcess {
+        let id = held.process
+        do throws(Errno) {
+            let folder = try Descriptor.open("/proc/\(id)", O_RDONLY | O_DIRECTORY)
+            let member = try Descriptor.open(
+                "task/\(held.id)", in: folder.rawValue, O_RDONLY | O_DIRECTORY)
+            guard let stat = TaskStat(parsing: try contents("stat", of: folder)) else {
+                throw .invalidArgument
+            }
+            return TargetProcess(id, stat, folder, held.id, member, heldBy: held)
+        } catch .noSuchFileOrDirectory, .noSuchProcess {
+            throw .ended(id)
+        } catch {
+            throw .system(id, action: "look at /proc/\(id)", error)
+        }
+    }
+
     /// The process that the task of that folder belongs to.
     private static func threadGroup(in folder: Descriptor) -> ProcessID? {
         guard let text = try? contents("status", of: folder) else { return nil }
@@ -87,9 +121,10 @@ public final class TargetProcess: Sendable {
 
     private init(
         _ id: ProcessID, _ stat: TaskStat, _ folder: Descriptor, _ member: ThreadID,
-        _ memberFolder: Descriptor
+        _ memberFolder: Descriptor, heldBy held: HeldThread? = nil
     ) {
         self.id = id
+        self.held = held
         self.folder = folder
         self.member = member
         self.memberFolder = memberFolder

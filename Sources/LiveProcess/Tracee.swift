@@ -34,6 +34,9 @@ struct Tracee {
         try check(clinux_seize(id, options))
     }
 
+    /// Of a thread that stands still.
+    func set(options: UInt32) throws(Errno) { try check(clinux_set_options(id, options)) }
+
     func interrupt() throws(Errno) { try check(clinux_interrupt(id)) }
 
     func resume(_ how: clinux_resumption, signal: Int32 = 0) throws(Errno) {
@@ -42,6 +45,13 @@ struct Tracee {
 
     func readRegisters(_ registers: inout Registers) throws(Errno) {
         try check(unsafe clinux_get_registers(id, &registers.raw))
+    }
+
+    /// Of a thread that stands at a system call: whether it is the call's end.
+    func isAtCallEnd() throws(Errno) -> Bool {
+        let answer = clinux_is_at_call_end(id)
+        try check(answer)
+        return answer == 1
     }
 
     func writeRegisters(_ registers: Registers) throws(Errno) {
@@ -149,19 +159,19 @@ extension Tracee {
             if registers.hideInterruption() { try writeRegisters(registers) }
             return .stopped
         case .systemCall: try resume(CLINUX_CONTINUE)
-        case .signal(let signal): try pass(signal)
+        case .signal(let signal): try pass(signal, CLINUX_CONTINUE)
         }
         return nil
     }
 
-    /// Lets a thread that is about to take a signal take it. That signal may be
-    /// one which the program ignores, and would not have been interrupted by
-    /// but for us.
-    private func pass(_ signal: Int32) throws(Errno) {
+    /// Lets a thread that is about to take a signal take it, or one that was told to
+    /// stop go on (0). That signal may be one which the program ignores, and would
+    /// not have been interrupted by but for us.
+    func pass(_ signal: Int32, _ how: clinux_resumption) throws(Errno) {
         var registers = Registers()
         try readRegisters(&registers)
         if registers.hideInterruption() { try writeRegisters(registers) }
-        try resume(CLINUX_CONTINUE, signal: signal)
+        try resume(how, signal: signal)
     }
 }
 

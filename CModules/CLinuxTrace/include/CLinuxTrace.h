@@ -32,6 +32,8 @@ int clinux_thread_id(void);
 
 /// PTRACE_SEIZE: the calling thread becomes the tracer; nothing stops.
 int clinux_seize(int tid, unsigned options);
+/// PTRACE_SETOPTIONS of a stopped tracee, in place of those that it had.
+int clinux_set_options(int tid, unsigned options);
 /// PTRACE_INTERRUPT: the tracee stops as soon as it can.
 int clinux_interrupt(int tid);
 /// How a stopped tracee goes on.
@@ -46,6 +48,9 @@ int clinux_resume(int tid, enum clinux_resumption how, int signal);
 int clinux_get_registers(int tid, struct user_regs_struct *_Nonnull registers);
 /// PTRACE_SETREGS.
 int clinux_set_registers(int tid, const struct user_regs_struct *_Nonnull registers);
+/// Whether the tracee stands at the end of a system call, its result already in
+/// its registers: 1 or 0 (PTRACE_GET_SYSCALL_INFO, since Linux 5.3).
+int clinux_is_at_call_end(int tid);
 /// PTRACE_PEEKTEXT: stores the word at `address`.
 int clinux_peek(int tid, uint64_t address, uint64_t *_Nonnull word);
 /// PTRACE_POKETEXT: one aligned word, written past the mapping's protection.
