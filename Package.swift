@@ -72,7 +72,7 @@ let package = Package(
         room("Addresses", []),
         room("Threads", ["CLinuxTrace", system]),
         room("JSONText", ["CJSON"]),
-        room("ELFImage", ["Addresses", "Threads", "CELF", system]),
+        room("ELFImage", ["Addresses", "CELF", system]),
         room("Patchability", ["Addresses", "Threads", "ELFImage", "CDecoder"]),
         room("PatchFile", ["Addresses", "JSONText", "ELFImage", "CDigest", "CELF", system]),
         room(
@@ -96,10 +96,13 @@ let package = Package(
                 "PatchLinker", "Quiescence", system, logging,
             ]),
         room(
+            "Startup",
+            ["Addresses", "ELFImage", "PatchFile", "LiveProcess", "Switchover"]),
+        room(
             "HotpatchKit",
             [
                 "Addresses", "Threads", "ELFImage", "Patchability", "PatchFile", "Authoring",
-                "LiveProcess", "PatchLinker", "PatchStore", "Quiescence", "Switchover",
+                "LiveProcess", "PatchLinker", "PatchStore", "Quiescence", "Switchover", "Startup",
                 "Diagnosis",
             ]),
         .executableTarget(
@@ -133,6 +136,12 @@ let package = Package(
             "SwitchoverTests",
             [
                 "Addresses", "ELFImage", "LiveProcess", "PatchFile", "Switchover", "TestSupport",
+                system,
+            ]),
+        tests(
+            "StartupTests",
+            [
+                "Authoring", "LiveProcess", "PatchFile", "Startup", "Switchover", "TestSupport",
                 system,
             ]),
         tests(

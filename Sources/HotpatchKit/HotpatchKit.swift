@@ -17,5 +17,6 @@
 @_exported import PatchStore
 @_exported import Patchability
 @_exported import Quiescence
+@_exported import Startup
 @_exported import Switchover
 @_exported import Threads

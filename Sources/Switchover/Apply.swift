@@ -78,7 +78,7 @@ extension Switchover {
             try p.requireUntraced()
             try p.requireNoCoreDump()
         }
-        let plan = try ApplyPlan.make(patches, for: process, options.images)
+        let plan = try ApplyPlan.make(patches, for: process, options)
         if plan.patches.contains(where: { $0.kept == nil }), !options.allowsSeccomp {
             try process.looked { p throws(LiveProcessError) in try p.requireNoSeccompFilter() }
         }
@@ -172,7 +172,9 @@ extension Switchover {
                 }
             ) { () throws(SwitchoverError) in
                 do throws(SwitchoverError) {
-                    note(try tidyUp(process, options))
+                    // A process that is held has just been started, or is mapping a
+                    // library: what earlier runs left there can wait.
+                    if !process.isHeld { note(try tidyUp(process, options)) }
                     return try work()
                 } catch .process(let error) {
                     throw .process(process.cause(of: error))

@@ -17,13 +17,14 @@ struct ApplyPlan {
     ///
     /// Throws `refused` with every reason that was found, or `process`.
     static func make(
-        _ patches: [PatchFile], for process: TargetProcess, _ images: ObjectImages
+        _ patches: [PatchFile], for process: TargetProcess, _ options: SwitchOptions
     ) throws(SwitchoverError) -> ApplyPlan {
         let surroundings = try process.looked { p throws(LiveProcessError) in
             let map = try p.memoryMap()
             return PatchPlan.Surroundings(
                 process: p, map: map, objects: try p.loadedObjects(in: map),
-                stack: try PatchStack(of: p, in: map), images: images)
+                lookupOrder: options.lookupOrder, stack: try PatchStack(of: p, in: map),
+                images: options.images)
         }
         let applied = surroundings.stack.patches.filter { $0.state == .applied }
         var plans: [PatchPlan] = []

@@ -27,8 +27,16 @@ struct PatchPlan {
         let process: TargetProcess
         let map: MemoryMap
         let objects: [LoadedObject]
+        /// ``SwitchOptions/lookupOrder``.
+        let lookupOrder: [RemoteAddress]?
         let stack: PatchStack
         let images: ObjectImages
+
+        /// The objects in the order in which the dynamic linker looks symbols up.
+        func ordered() throws(LiveProcessError) -> [LoadedObject] {
+            guard let lookupOrder else { return try process.symbolLookupOrder(of: objects) }
+            return lookupOrder.compactMap { start in objects.first { $0.range.start == start } }
+        }
     }
 
     /// Looks at the process and checks all that can be checked.
@@ -58,8 +66,8 @@ struct PatchPlan {
         _ patch: PatchFile, to base: BaseObject, in surroundings: Surroundings
     ) throws(SwitchoverError) -> PayloadPlan {
         let process = surroundings.process
-        let order = try process.looked { p throws(LiveProcessError) in
-            try p.symbolLookupOrder(of: surroundings.objects)
+        let order = try process.looked { _ throws(LiveProcessError) in
+            try surroundings.ordered()
         }
         var candidates: [SymbolResolver.Candidate] = []
         if !patch.manifest.imports.isEmpty {

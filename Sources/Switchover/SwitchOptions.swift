@@ -1,3 +1,4 @@
+import Addresses
 import LiveProcess
 
 /// How far a switch may go, and how long it may try.
@@ -18,6 +19,10 @@ public struct SwitchOptions: Sendable {
     /// The files of the objects that processes have loaded. Who uses the same
     /// options for many processes reads each file once.
     public var images = ObjectImages()
+    /// Where the dynamic linker is at work: the objects that it has mapped, by where
+    /// they start, in the order in which it is going to look symbols up. nil: in the
+    /// order of its own list.
+    public var lookupOrder: [RemoteAddress]?
     /// Told of each phase as it begins, at once and on whatever OS thread does the
     /// work. While the target stands still it must do nothing slow.
     public var observer: (@Sendable (SwitchPhase) -> Void)?

@@ -45,7 +45,8 @@ struct SwitchWindow {
         var attempts = 0
         var frames: CallChains?
         var stays = Stays()
-        if writes { try prefault() }
+        // Of a process that is held, nobody waits for the threads that stand.
+        if writes, !process.isHeld { try prefault() }
         while true {
             attempts += 1
             let isLast = clock.now >= deadline

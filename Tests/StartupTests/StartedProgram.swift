@@ -1,0 +1,81 @@
+import Authoring
+import LiveProcess
+import PatchFile
+import Startup
+import Switchover
+import SystemPackage
+import TestSupport
+import Testing
+
+/// A program of `Fixtures/startup`, perhaps with its library, in a folder of its own.
+struct StartedProgram {
+    let folder: TemporaryDirectory
+    let program: FilePath
+    var library: FilePath { folder.path.appending("libstart.so") }
+
+    init(flags: [String] = [], withLibrary: Bool = false) throws {
+        folder = try TemporaryDirectory()
+        program = folder.path.appending("program")
+        let sources = Fixture.sources.appending("startup")
+        var flags = ["-O2", "-g", "-Wall", "-Werror"] + flags
+        if withLibrary {
+            try Fixture.compile(
+                source: sources.appending("library.c"), to: library,
+                flags: ["-O2", "-g", "-shared", "-fPIC", "-Wl,-soname,libstart.so"])
+            flags += [
+                "-DLIBRARY", library.string, "-Wl,-rpath,\(folder.path)", "-Wl,--no-as-needed",
+            ]
+        }
+        try Fixture.compile(source: sources.appending("program.c"), to: program, flags: flags)
+    }
+
+    /// A patch of the program, or of its library.
+    func patch(
+        _ name: String, _ source: String, of base: FilePath? = nil
+    ) throws -> PatchFile {
+        let file = try folder.write(source, to: "\(name).c")
+        var request = BuildRequest(
+            base: base ?? program, sources: [file],
+            output: folder.path.appending("\(name).hpatch"))
+        request.libraryPaths = [folder.path]
+        return try PatchBuilder.build(request).patch
+    }
+
+    /// The fix that imports nothing.
+    func plainPatch(_ value: Int = 2) throws -> PatchFile {
+        try patch(
+            "plain-\(value)", "int answer(const char *who) { return who ? \(value) : 0; }\n")
+    }
+
+    /// What the program says when it is started with patches, in one of the ways of
+    /// `launch.c`, and how its start was reported.
+    func start(
+        _ way: String = "exec", with patches: [PatchFile], arguments: [String] = []
+    ) throws -> (line: String, reports: [StartReport]) {
+        let launcher = try Fixture.compile(
+            "startup/launch", flags: ["-O2", "-pthread", "-Wall", "-Werror"], output: "launch")
+        let victim = try Victim(launcher, [way, program.string] + arguments)
+        #expect(try victim.readLine() == "ready")
+        let seized = try SeizedProcess(TargetProcess.find(ProcessID(rawValue: victim.pid)))
+        try victim.send("")
+        guard case .exec(let thread) = try seized.awaitExec(atMost: 10_000_000_000) else {
+            throw Errno.noSuchProcess
+        }
+        let reports = StartPatches(patches).patchAtExec(thread, awaitsLibraries: true)
+        thread.release()
+        let line = try victim.readLine()
+        victim.closeInput()
+        #expect(try victim.waitForExit() == .exited(42))
+        return (line, reports)
+    }
+}
+
+extension StartReport {
+    /// What it says, in one word or with the reason.
+    var summary: String {
+        switch outcome {
+        case .success(let report): report.outcome.rawValue
+        case .failure(let failure): "\(failure.code): \(failure)"
+        }
+    }
+}
