@@ -3,12 +3,23 @@
 
 SWIFT ?= swift
 RELEASE_FLAGS := -c release --static-swift-stdlib
-SWIFT_SOURCES := Package.swift Sources Tests Benchmarks
+SWIFT_SOURCES := Package.swift Sources Tests Benchmarks packaging
 PACKAGES := binutils gcc libc6-dev libcapstone-dev libdw-dev libelf-dev \
-            libjansson-dev libsodium-dev pkg-config
+            libjansson-dev libsodium-dev mandoc pkg-config
+
+# Where `make install` puts things; DESTDIR comes before all of it.
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 .NOTPARALLEL:
-.PHONY: help deps samples build test test-real torture lint format demo bench fuzz clean
+.PHONY: help deps samples build dist install uninstall deb test test-real test-deb torture lint \
+        format demo bench fuzz clean
 
 help:
 	@echo 'make demo     patch a running daemon under load and back, on the screen'
@@ -16,6 +27,8 @@ help:
 	@echo 'make test-real  a jump under every function of redis, nginx and sqlite3, under load'
 	@echo 'make torture  kill the tool COUNT=10000 times at its work, with SEED, and sum up'
 	@echo 'make build    the tool: .build/release/hotpatch'
+	@echo 'make dist     the tool with its manual and completions; make install puts them under PREFIX'
+	@echo 'make deb      a Debian package; make test-deb installs and removes it, in a copy of /'
 	@echo 'make bench    the figures, as a table (QUICK=1: a short run)'
 	@echo 'make fuzz     fuzz the readers of ELF and patch files (SECONDS=60 each)'
 	@echo 'make lint     what .ci/run checks before the tests'
@@ -42,6 +55,42 @@ samples:
 
 build: deps
 	$(SWIFT) build $(RELEASE_FLAGS) --product hotpatch
+
+# What is installed: a root of its own for everything but where it goes.
+DIST := .build/dist
+dist: build
+	$(SWIFT) build $(RELEASE_FLAGS) --product manual
+	@packaging/dist.sh .build/release $(DIST)
+
+# Builds nothing, since it may be run as root.
+install:
+	@test -x $(DIST)/hotpatch || { echo "run 'make dist' first" >&2; exit 1; }
+	install -D -m 755 $(DIST)/hotpatch '$(DESTDIR)$(BINDIR)/hotpatch'
+	install -D -m 644 -t '$(DESTDIR)$(INCLUDEDIR)' include/hotpatch.h
+	install -D -m 644 -t '$(DESTDIR)$(MANDIR)/man1' $(DIST)/man/*.1
+	install -D -m 644 -t '$(DESTDIR)$(MANDIR)/man5' $(DIST)/man/*.5
+	install -D -m 644 -t '$(DESTDIR)$(MANDIR)/man8' $(DIST)/man/*.8
+	install -D -m 644 $(DIST)/completions/bash '$(DESTDIR)$(BASHDIR)/hotpatch'
+	install -D -m 644 $(DIST)/completions/zsh '$(DESTDIR)$(ZSHDIR)/_hotpatch'
+	install -D -m 644 $(DIST)/completions/fish '$(DESTDIR)$(FISHDIR)/hotpatch.fish'
+	install -d -m 755 '$(DESTDIR)$(UNITDIR)'
+	sed 's,@BINDIR@,$(BINDIR),g' packaging/hotpatch.service.in \
+	    > '$(DESTDIR)$(UNITDIR)/hotpatch.service'
+	chmod 644 '$(DESTDIR)$(UNITDIR)/hotpatch.service'
+
+# Patches and their log stay: they are the administrator's.
+uninstall:
+	rm -f '$(DESTDIR)$(BINDIR)/hotpatch' '$(DESTDIR)$(INCLUDEDIR)/hotpatch.h' \
+	    '$(DESTDIR)$(MANDIR)'/man1/hotpatch.1 '$(DESTDIR)$(MANDIR)'/man1/hotpatch-*.1 \
+	    '$(DESTDIR)$(MANDIR)/man5/hpatch.5' '$(DESTDIR)$(MANDIR)/man8/hotpatch.service.8' \
+	    '$(DESTDIR)$(BASHDIR)/hotpatch' '$(DESTDIR)$(ZSHDIR)/_hotpatch' \
+	    '$(DESTDIR)$(FISHDIR)/hotpatch.fish' '$(DESTDIR)$(UNITDIR)/hotpatch.service'
+
+deb: dist
+	@packaging/debian/build.sh .build/deb
+
+test-deb: deb
+	@packaging/debian/test.sh .build/deb
 
 test: deps samples
 	$(SWIFT) test --disable-xctest

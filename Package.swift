@@ -84,7 +84,7 @@ let package = Package(
         room("PatchStore", ["Addresses", "JSONText", "ELFImage", "PatchFile", system]),
         room(
             "LiveProcess", ["Addresses", "Threads", "ELFImage", "CLinuxTrace", system, logging]),
-        room("Diagnosis", ["JSONText", "CTrials", system]),
+        room("Diagnosis", ["JSONText", "PatchStore", "CTrials", system]),
         room(
             "PatchLinker",
             ["Addresses", "JSONText", "ELFImage", "Patchability", "PatchFile", "LiveProcess"]),
@@ -109,6 +109,11 @@ let package = Package(
             name: "hotpatch",
             dependencies: ["HotpatchKit", "JSONText", arguments, system, logging],
             swiftSettings: strict),
+
+        // Makes the manual pages from what the tool says of itself.
+        .executableTarget(
+            name: "manual", dependencies: ["JSONText", arguments, system],
+            path: "packaging/manual", swiftSettings: strict),
 
         .target(
             name: "TestSupport", dependencies: ["CLinuxTrace", system], path: "Tests/TestSupport",
@@ -159,9 +164,10 @@ let package = Package(
             ],
             exclude: ["build.sh", "nginx.conf", "nginx.requests", "redis.commands", "sqlite3.sql"]),
         tests("JSONTextTests", ["JSONText"]),
+        tests("PackagingTests", ["TestSupport", "hotpatch", "manual", system]),
         tests(
             "DiagnosisTests",
-            ["CTrials", "Diagnosis", "JSONText", "TestSupport", "hotpatch", system]),
+            ["Diagnosis", "JSONText", "PatchStore", "TestSupport", "hotpatch", system]),
         tests(
             "PatchFileTests",
             ["Addresses", "ELFImage", "JSONText", "PatchFile", "TestSupport", system]),

@@ -1,5 +1,6 @@
 /// A capability that the tool has a use for (capabilities(7)).
 enum Capability: Int, CaseIterable, Sendable {
+    case writeAnyFile = 1
     case readAnyFile = 2
     case tracing = 19
     case administration = 21
@@ -9,6 +10,7 @@ enum Capability: Int, CaseIterable, Sendable {
 
     var name: String {
         switch self {
+        case .writeAnyFile: "CAP_DAC_OVERRIDE"
         case .readAnyFile: "CAP_DAC_READ_SEARCH"
         case .tracing: "CAP_SYS_PTRACE"
         case .administration: "CAP_SYS_ADMIN"
@@ -23,6 +25,7 @@ enum Capability: Int, CaseIterable, Sendable {
     /// What one can do with it.
     var use: String {
         switch self {
+        case .writeAnyFile: "the memory of other users' processes can be opened for writing"
         case .readAnyFile: "programs and libraries are read whoever may read them"
         case .tracing: "processes of all users can be patched, whatever the ptrace scope"
         case .administration:
@@ -37,6 +40,7 @@ enum Capability: Int, CaseIterable, Sendable {
     /// What one cannot do without it.
     var lack: String {
         switch self {
+        case .writeAnyFile: "only your own processes can be patched, whatever may be traced"
         case .readAnyFile: "programs and libraries that you may not read cannot be patched"
         case .tracing: "only your own processes can be patched, and not those that are setuid"
         case .administration:

@@ -1,4 +1,5 @@
 import Glibc
+import PatchStore
 import SystemPackage
 
 /// Everything that is read from this machine or tried on it. What it means is
@@ -64,7 +65,7 @@ enum NamespaceKind: Equatable, Sendable {
 }
 
 extension MachineFacts {
-    static func read(_ places: ServicePlaces) -> MachineFacts {
+    static func read(_ places: Locations) -> MachineFacts {
         let status = ProcessStatusText(KernelSetting(reading: "/proc/self/status"))
         let kernel = KernelVersion.running()
         let trials = ExecTrials()

@@ -49,17 +49,17 @@ extension MachineFacts {
     private var switchFinding: Finding {
         let id = "service.switch"
         let title = "kill switch"
-        let isOff = commandLine.text?.split(separator: " ").contains("hotpatch=off") ?? false
-        if isOff {
+        let words = commandLine.text?.split(separator: " ") ?? []
+        if words.contains("hotpatch=off") {
             return Finding(
                 id, title, found: "hotpatch=off on the kernel's command line", .missing,
-                for: .service, meaning: "the service does not start",
+                for: .service, meaning: "the service does nothing",
                 remedy: "boot without hotpatch=off")
         }
         if isDisabledByFile {
             return Finding(
                 id, title, found: "the configuration has a file 'disabled'", .missing,
-                for: .service, meaning: "the service does not start",
+                for: .service, meaning: "the service does nothing",
                 remedy: "sudo rm \(disabledFile); sudo systemctl start hotpatch")
         }
         return Finding(
@@ -77,9 +77,11 @@ extension MachineFacts {
         let start = "sudo systemctl enable --now hotpatch"
         switch service {
         case .running(let pid, let mode, let window):
+            // The other modes are what it falls back to, or that it is switched off.
             return Finding(
-                id, title, found: "process \(pid), \(mode)", for: .service,
-                meaning: window.isEmpty ? "installed patches are kept applied" : window)
+                id, title, found: "process \(pid), \(mode)",
+                mode == "exec-permission" ? .ok : .limits, for: .service,
+                meaning: "what may run unpatched: \(window)")
         case .notStarted:
             return Finding(
                 id, title, found: "does not run", .limits, for: .service,

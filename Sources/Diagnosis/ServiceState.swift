@@ -1,4 +1,5 @@
 import JSONText
+import PatchStore
 import SystemPackage
 
 /// Whether the service runs, by what it left in its run directory and whether the
@@ -12,7 +13,7 @@ enum ServiceState: Equatable, Sendable {
     case gone(pid: Int64)
     case unreadable(String)
 
-    static func read(_ places: ServicePlaces) -> ServiceState {
+    static func read(_ places: Locations) -> ServiceState {
         switch KernelSetting(reading: places.serviceFile) {
         case .absent: .notStarted
         case .unreadable(let error): .unreadable("\(error)")
@@ -30,7 +31,7 @@ enum ServiceState: Equatable, Sendable {
             }
             return .running(
                 pid: pid, mode: try document.member("mode").string(),
-                window: try document.optionalMember("window")?.string() ?? "")
+                window: try document.member("window").string())
         } catch {
             return .unreadable("\(error)")
         }

@@ -1,8 +1,6 @@
 import ArgumentParser
-import Glibc
 import HotpatchKit
 import JSONText
-import SystemPackage
 
 struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -19,23 +17,13 @@ struct Doctor: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let findings = Diagnosis.examine(Self.places)
+        let findings = Diagnosis.examine(Locations())
         switch output.format {
         case .json: try StandardOutput.write(json: Self.json(findings), command: "doctor")
         case .tsv: try StandardOutput.write(Self.rows(findings))
         case .table: try StandardOutput.write(Self.report(findings))
         }
         if !findings.allowApplying { Self.exit(with: .refused) }
-    }
-
-    private static var places: ServicePlaces {
-        func place(_ variable: String, _ standard: FilePath) -> FilePath {
-            unsafe getenv(variable).map { unsafe FilePath(platformString: $0) } ?? standard
-        }
-        return ServicePlaces(
-            state: place("HOTPATCH_STATE_DIR", "/var/lib/hotpatch"),
-            config: place("HOTPATCH_CONFIG_DIR", "/etc/hotpatch"),
-            run: place("HOTPATCH_RUN_DIR", "/run/hotpatch"))
     }
 
     // MARK: For programs

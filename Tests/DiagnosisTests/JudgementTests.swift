@@ -211,6 +211,13 @@ import Testing
         }
     }
 
+    @Test func theServiceFallsBack() {
+        var facts = MachineFacts.sound
+        facts.service = .running(pid: 321, mode: "polling", window: "100 ms")
+        #expect(facts.finding("service.running")?.verdict == .limits)
+        #expect(facts.finding("service.running")?.meaning.contains("100 ms") ?? false)
+    }
+
     @Test(arguments: ["", "{", "[]", #"{"pid": "321"}"#, #"{"pid": 321, "startTime": 5000}"#])
     func notWhatTheServiceWrites(_ text: String) {
         guard case .unreadable = ServiceState.parse(text, startTime: { startTimes[$0] }) else {

@@ -20,7 +20,7 @@ extension MachineFacts {
             DirectoryFacts(kind: .config, path: "/etc/hotpatch", condition: .absent),
         ],
         isDisabledByFile: false,
-        service: .running(pid: 321, mode: "exec-permission", window: ""),
+        service: .running(pid: 321, mode: "exec-permission", window: "none"),
         compiler: "/usr/bin/cc",
         memory: .success(.allDone), trace: .success(.allDone), payload: .success(.allDone),
         priority: .success(.allDone), execHold: .success(.allDone),

@@ -1,18 +1,8 @@
 import Glibc
+import PatchStore
 import SystemPackage
 
-/// Where patches, configuration and run-time state are kept.
-public struct ServicePlaces: Sendable {
-    public let state: FilePath
-    public let config: FilePath
-    public let run: FilePath
-
-    public init(state: FilePath, config: FilePath, run: FilePath) {
-        self.state = state
-        self.config = config
-        self.run = run
-    }
-
+extension Locations {
     /// Its presence keeps the service from running.
     var disabledFile: FilePath { config.appending("disabled") }
     /// What the service says of itself.
@@ -34,7 +24,7 @@ struct DirectoryFacts: Equatable, Sendable {
     let path: FilePath
     let condition: Condition
 
-    static func all(_ places: ServicePlaces) -> [DirectoryFacts] {
+    static func all(_ places: Locations) -> [DirectoryFacts] {
         [
             DirectoryFacts(.state, places.state), DirectoryFacts(.config, places.config),
             DirectoryFacts(.run, places.run),
