@@ -77,8 +77,7 @@ import Testing
         #expect(check.succeeded, "\(check.output)")
     }
 
-    /// Neither a command without examples nor examples without a command go unnoticed.
-    @Test func partsFitTheCommands() throws {
+    @Test func aCommandWithoutExamples() throws {
         let folder = try TemporaryDirectory()
         let parts = folder.path.appending("parts")
         try #require(try Command.run("cp", ["-r", Self.parts.string, parts.string]).succeeded)
@@ -86,11 +85,6 @@ import Testing
         let missing = try make(from: parts, in: folder.path)
         #expect(!missing.succeeded)
         #expect(missing.errorOutput.contains("the command 'apply' has no part"))
-        try parts.appending("apply.mdoc").write([])
-        try parts.appending("bogus.mdoc").write([])
-        let left = try make(from: parts, in: folder.path)
-        #expect(!left.succeeded)
-        #expect(left.errorOutput.contains("bogus.mdoc belongs to no command"))
     }
 
     @Test(arguments: ["", "2026-13-01", "2026-00-01", "2026-01-99", "today"])
