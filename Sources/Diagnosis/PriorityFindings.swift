@@ -28,9 +28,11 @@ extension MachineFacts {
     /// What may be behind it.
     private var shares: String {
         var causes: [String] = []
-        if !capabilities.contains(.priority) { causes.append("RLIMIT_RTPRIO \(priorityLimit)") }
-        if let share = groupRealTimeShare.number { causes.append("cpu.rt_runtime_us \(share)") }
-        if let share = realTimeShare.number { causes.append("sched_rt_runtime_us \(share)") }
+        if !capabilities.contains(.priority), priorityLimit == 0 {
+            causes.append("RLIMIT_RTPRIO 0")
+        }
+        if groupRealTimeShare.number == 0 { causes.append("cpu.rt_runtime_us 0") }
+        if realTimeShare.number == 0 { causes.append("sched_rt_runtime_us 0") }
         return causes.isEmpty ? "" : " (\(causes.joined(separator: ", ")))"
     }
 

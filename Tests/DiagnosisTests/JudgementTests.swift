@@ -85,6 +85,30 @@ import Testing
         #expect(!Diagnosis.judge(facts).allowApplying)
     }
 
+    // MARK: Priority
+
+    /// What stands in the way of it, and how it is taken away.
+    @Test(arguments: [
+        ("950000", "950000", 0, "RLIMIT_RTPRIO 0", "ulimit -r 1"),
+        ("950000", "0", UInt64.max, "cpu.rt_runtime_us 0", "cpu.rt_runtime_us"),
+        ("0", "950000", UInt64.max, "sched_rt_runtime_us 0", "kernel.sched_rt_runtime_us=950000"),
+    ])
+    func noRealTimePriority(
+        _ share: String, _ groupShare: String, _ capabilities: UInt64, _ cause: String,
+        _ remedy: String
+    ) {
+        var facts = MachineFacts.sound
+        facts.userID = capabilities == 0 ? 1000 : 0
+        facts.capabilities = CapabilitySet(bits: capabilities)
+        facts.realTimeShare = .text(share)
+        facts.groupRealTimeShare = .text(groupShare)
+        facts.priority = .success(.failing(at: .set, with: .failed(.notPermitted)))
+        let finding = facts.finding("priority.trial")
+        #expect(finding?.verdict == .limits)
+        #expect(finding?.found.contains(cause) ?? false)
+        #expect(finding?.remedy?.contains(remedy) ?? false)
+    }
+
     // MARK: Holding programs
 
     @Test func theDeadlockInExec() {

@@ -73,6 +73,19 @@ import Testing
         }
     }
 
+    /// By systemd's own judgement: every setting is one, and little is left open.
+    @Test(.enabled(if: FilePath("/usr/bin/systemd-analyze").exists))
+    func theUnitIsSoundAndHardened() throws {
+        // Where the program really is, for systemd looks.
+        try #require(try make("install", ["PREFIX=\(folder.path)/usr", "DESTDIR="]).succeeded)
+        let unit = "\(folder.path)/usr/lib/systemd/system/hotpatch.service"
+        let verified = try Command.run("systemd-analyze", ["verify", "--man=no", unit])
+        #expect(verified.succeeded && verified.errorOutput == "", "\(verified.errorOutput)")
+        let judged = try Command.run(
+            "systemd-analyze", ["security", "--offline=true", "--threshold=30", unit])
+        #expect(judged.succeeded, "\(judged.output)")
+    }
+
     @Test func nothingToInstall() throws {
         try #require(try Command.run("rm", ["-r", distribution.string]).succeeded)
         let result = try make("install")
@@ -80,4 +93,8 @@ import Testing
         #expect(result.errorOutput.contains("run 'make dist' first"))
         #expect(try files() == [])
     }
+}
+
+extension FilePath {
+    fileprivate var exists: Bool { (try? FileDescriptor.open(self, .readOnly).close()) != nil }
 }
