@@ -94,7 +94,26 @@ extension FileDescriptor {
 }
 
 /// This process's environment with some variables set.
+///
+/// No test works with the store of the machine, nor writes to its log or journal.
 func inheritedEnvironment(with changes: [String: String]) -> [String] {
+    let places = placesOfRun.merging(changes) { $1 }
+    return environment(with: places)
+}
+
+/// Where `hotpatch` keeps its files in this run, unless a test says otherwise.
+private let placesOfRun: [String: String] = {
+    // Where there is no folder, nothing can be written.
+    let folder = (try? TemporaryDirectory.forWholeRun.get().path) ?? "/dev/null"
+    return [
+        "HOTPATCH_STATE_DIR": folder.appending("state").string,
+        "HOTPATCH_CONFIG_DIR": folder.appending("config").string,
+        "HOTPATCH_RUN_DIR": folder.appending("run").string,
+        "HOTPATCH_JOURNAL_SOCKET": folder.appending("journal").string,
+    ]
+}()
+
+private func environment(with changes: [String: String]) -> [String] {
     var kept: [String] = []
     var index = 0
     while let entry = unsafe environ[index] {
