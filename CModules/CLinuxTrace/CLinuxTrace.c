@@ -115,6 +115,12 @@ int clinux_look(int tid, struct clinux_wait *result) {
     return 0;
 }
 
+int clinux_note_stop(int tid) {
+    siginfo_t info = {0};
+    int flags = WSTOPPED | WNOHANG | __WALL | __WNOTHREAD;
+    return (int)outcome(waitid(P_PID, (id_t)tid, &info, flags));
+}
+
 int clinux_reap(int tid) {
     siginfo_t info = {0};
     int flags = WEXITED | WNOHANG | __WALL | __WNOTHREAD;

@@ -66,6 +66,9 @@ public struct HeldThread: Sendable {
     ///
     /// Throws `ended` or `system`.
     public init(atExecOf process: ProcessID) throws(LiveProcessError) {
+        // Where the number changed, the kernel does nothing to the thread before its new
+        // number has been waited for (kernel/ptrace.c, looks_like_a_spurious_pid).
+        clinux_note_stop(process.rawValue)
         try self.init(ThreadID(rawValue: process.rawValue), of: process)
         guard case .call = try advance() else { throw .ended(process) }
     }
@@ -127,17 +130,15 @@ public struct HeldThread: Sendable {
     /// OS thread ends.
     public func release() {
         do throws(Errno) {
-            if case .none = tracee.look() {
-                var registers = Registers()
-                try tracee.interrupt()
-                _ = try tracee.settle(Patience(), &registers) {
-                    Self.state(of: id, in: process)
-                }
-            }
             try tracee.resume(CLINUX_DETACH)
         } catch {
-            // ESRCH: it has ended, or it does not stand still.
-            return
+            // ESRCH: it does not stand still, or has ended.
+            var registers = Registers()
+            guard (try? tracee.interrupt()) != nil,
+                case .stopped? = try? tracee.settle(
+                    Patience(), &registers, state: { Self.state(of: id, in: process) })
+            else { return }
+            try? tracee.resume(CLINUX_DETACH)
         }
     }
 
@@ -155,57 +156,5 @@ public struct HeldThread: Sendable {
     private func failure(_ error: Errno) -> LiveProcessError {
         error == .noSuchProcess
             ? .ended(process) : .system(process, action: "lead thread \(id) of", error)
-    }
-}
-
-/// A process that the calling OS thread has seized before its exec.
-public struct SeizedProcess: Sendable {
-    public let process: ProcessID
-    private var tracee: Tracee { Tracee(id: process.rawValue) }
-
-    /// What became of it.
-    public enum Event: Sendable {
-        /// It stands at the end of its execve.
-        case exec(HeldThread)
-        case ended
-        /// Neither happened in time.
-        case slow
-    }
-
-    /// Seizes the first thread of a process. Nothing stops.
-    ///
-    /// Throws `alreadyTraced`, `notPermitted` or `ended`.
-    public init(_ process: TargetProcess) throws(LiveProcessError) {
-        self.process = process.id
-        do throws(Errno) { try tracee.seize() } catch {
-            throw process.seizeFailure(ThreadID(rawValue: process.id.rawValue), error)
-        }
-    }
-
-    /// Waits until it runs another program. Signals that come meanwhile it takes.
-    ///
-    /// - Parameter nanoseconds: how long.
-    public func awaitExec(atMost nanoseconds: UInt64) throws(LiveProcessError) -> Event {
-        let start = monotonicNanoseconds()
-        do throws(Errno) {
-            while true {
-                let elapsed = monotonicNanoseconds() &- start
-                switch tracee.wait(atMost: nanoseconds &- min(elapsed, nanoseconds)) {
-                case .none: return .slow
-                case .ended: return .ended
-                case .exec: break
-                case .signal(let signal):
-                    try tracee.pass(signal, CLINUX_CONTINUE)
-                    continue
-                case .stopped, .systemCall:
-                    try tracee.pass(0, CLINUX_CONTINUE)
-                    continue
-                }
-                break
-            }
-        } catch {
-            return .ended
-        }
-        return .exec(try HeldThread(atExecOf: process))
     }
 }

@@ -49,14 +49,22 @@ struct StartedProgram {
 
     /// What the program says when it is started with patches, in one of the ways of
     /// `launch.c`, and how its start was reported.
+    ///
+    /// - Parameter script: what is started in its place.
     func start(
-        _ way: String = "exec", with patches: [PatchFile], arguments: [String] = []
+        _ way: String = "exec", with patches: [PatchFile], arguments: [String] = [],
+        environment: [String: String] = [:], as script: FilePath? = nil
     ) throws -> (line: String, reports: [StartReport]) {
         let launcher = try Fixture.compile(
             "startup/launch", flags: ["-O2", "-pthread", "-Wall", "-Werror"], output: "launch")
-        let victim = try Victim(launcher, [way, program.string] + arguments)
-        #expect(try victim.readLine() == "ready")
-        let seized = try SeizedProcess(TargetProcess.find(ProcessID(rawValue: victim.pid)))
+        let victim = try Victim(
+            launcher, [way, (script ?? program).string] + arguments, environment: environment)
+        let numbers = try victim.readLine(startingWith: "ready ").split(separator: " ")
+            .compactMap { Int32($0) }
+        try #require(numbers.count == 2)
+        let seized = try ThreadBeforeExec(
+            ThreadID(rawValue: numbers[1]),
+            of: TargetProcess.find(ProcessID(rawValue: numbers[0])))
         try victim.send("")
         guard case .exec(let thread) = try seized.awaitExec(atMost: 10_000_000_000) else {
             throw Errno.noSuchProcess

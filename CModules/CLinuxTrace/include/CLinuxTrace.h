@@ -69,6 +69,9 @@ struct clinux_wait {
 /// (WNOWAIT), so that a stop's signal survives the death of this process. Does
 /// not block.
 int clinux_look(int tid, struct clinux_wait *_Nonnull result);
+/// Takes note of a stop that has been seen: clinux_look shows it no more. Only for
+/// stops that are not about a signal.
+int clinux_note_stop(int tid);
 /// Takes note of the end of `tid`, which has been seen to have ended.
 int clinux_reap(int tid);
 /// The same for a tracee of any thread of this process.

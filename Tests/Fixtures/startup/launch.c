@@ -1,20 +1,24 @@
-// Waits for a line, then runs a program in the way that its first argument says:
-// `exec`, `fork`, `spawn`, `vfork`, or `thread`, from a thread other than the first.
-// `fail` tries one that is not there before. It waits for children and ends as they do.
+// Tells its process and the thread that is going to run the program in its arguments,
+// waits for a line, and lets it run in the way that the first argument says: `exec`;
+// `fail`, behind an execve that fails; `thread`, by a thread other than the first;
+// `fork` or `vfork`, by a child, as which it ends then.
+#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
 static char **command;
 
-static void *run(void *unused) {
-    (void)unused;
+static void *wait_and_run(void *fails) {
+    char byte;
+    printf("ready %d %d\n", getpid(), gettid());
+    fflush(stdout);
+    // Not by stdio, which would read what the program is to read.
+    if (read(0, &byte, 1) != 1) _exit(3);
+    if (fails) execv("/nonexistent/program", command);
     execv(command[0], command);
     _exit(127);
 }
@@ -27,28 +31,15 @@ static int end_of(pid_t child) {
 }
 
 int main(int count, char **arguments) {
-    char line[16];
     if (count < 3) return 2;
     const char *way = arguments[1];
     command = arguments + 2;
-    puts("ready");
-    fflush(stdout);
-    // Not by stdio, which would read what the program is to read.
-    if (read(0, line, 1) != 1) return 3;
-    if (!strcmp(way, "exec")) run(NULL);
-    if (!strcmp(way, "fail")) {
-        execv("/nonexistent/program", command);
-        run(NULL);
-    }
     if (!strcmp(way, "thread")) {
         pthread_t thread;
-        pthread_create(&thread, NULL, run, NULL);
+        pthread_create(&thread, NULL, wait_and_run, NULL);
         pthread_join(thread, NULL);
     }
-    pid_t child = -1;
-    if (!strcmp(way, "fork") && (child = fork()) == 0) run(NULL);
-    if (!strcmp(way, "vfork") && (child = vfork()) == 0) run(NULL);
-    if (!strcmp(way, "spawn") && posix_spawn(&child, command[0], NULL, NULL, command, environ))
-        return 4;
+    pid_t child = !strcmp(way, "fork") ? fork() : !strcmp(way, "vfork") ? vfork() : 0;
+    if (child == 0) wait_and_run(!strcmp(way, "fail") ? arguments : NULL);
     return end_of(child);
 }
