@@ -98,12 +98,13 @@ let package = Package(
         room(
             "Startup",
             ["Addresses", "ELFImage", "PatchFile", "LiveProcess", "Switchover"]),
+        room("Watching", ["JSONText", "LiveProcess", system]),
         room(
             "HotpatchKit",
             [
                 "Addresses", "Threads", "ELFImage", "Patchability", "PatchFile", "Authoring",
                 "LiveProcess", "PatchLinker", "PatchStore", "Quiescence", "Switchover", "Startup",
-                "Diagnosis",
+                "Watching", "Diagnosis",
             ]),
         .executableTarget(
             name: "hotpatch",
@@ -149,6 +150,7 @@ let package = Package(
                 "Authoring", "LiveProcess", "PatchFile", "Startup", "Switchover", "TestSupport",
                 system,
             ]),
+        tests("WatchingTests", ["JSONText", "LiveProcess", "TestSupport", "Watching", system]),
         tests(
             "PatchLinkerTests",
             [

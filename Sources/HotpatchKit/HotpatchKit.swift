@@ -20,3 +20,4 @@
 @_exported import Startup
 @_exported import Switchover
 @_exported import Threads
+@_exported import Watching

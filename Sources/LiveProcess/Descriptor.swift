@@ -2,17 +2,17 @@ import Glibc
 import SystemPackage
 
 /// An open file descriptor, closed with its last reference.
-final class Descriptor: Sendable {
-    let rawValue: Int32
+package final class Descriptor: Sendable {
+    package let rawValue: Int32
 
     /// O_PATH (open(2)), which needs _GNU_SOURCE: names a file without opening it.
-    static let pathOnly: Int32 = 0o10000000
+    package static let pathOnly: Int32 = 0o10000000
 
-    init(rawValue: Int32) { self.rawValue = rawValue }
+    package init(rawValue: Int32) { self.rawValue = rawValue }
     deinit { close(rawValue) }
 
     /// Opens `path`, relative to a folder where one is given. Closed at exec.
-    static func open(
+    package static func open(
         _ path: String, in folder: Int32 = AT_FDCWD, _ mode: Int32 = O_RDONLY
     ) throws(Errno) -> Descriptor {
         while true {
@@ -24,7 +24,7 @@ final class Descriptor: Sendable {
     }
 
     /// What a symbolic link says, relative to a folder where one is given.
-    static func readLink(
+    package static func readLink(
         _ path: String, in folder: Int32 = AT_FDCWD
     ) throws(Errno) -> String {
         var failure: Errno?
@@ -41,10 +41,10 @@ final class Descriptor: Sendable {
     }
 
     /// Device and inode of the file.
-    func identity() throws(Errno) -> FileIdentity {
+    package func identity() throws(Errno) -> FileIdentity {
         var facts = stat()
         guard unsafe fstat(rawValue, &facts) == 0 else { throw Errno(rawValue: errno) }
-        return FileIdentity(device: UInt64(facts.st_dev), inode: UInt64(facts.st_ino))
+        return FileIdentity(facts)
     }
 
     /// Up to `count` bytes from `offset` on; fewer at the end of the file.
@@ -67,7 +67,7 @@ final class Descriptor: Sendable {
     }
 
     /// Everything from the current position on. For procfs files, which have no size.
-    func readToEnd() throws(Errno) -> [UInt8] {
+    package func readToEnd() throws(Errno) -> [UInt8] {
         var all: [UInt8] = []
         while true {
             var failure: Errno?
@@ -92,4 +92,14 @@ public struct FileIdentity: Hashable, Sendable {
     /// As stat(2) gives it (st_dev).
     public let device: UInt64
     public let inode: UInt64
+
+    package init(device: UInt64, inode: UInt64) {
+        self.device = device
+        self.inode = inode
+    }
+
+    /// Of what stat(2) answered.
+    package init(_ facts: stat) {
+        self.init(device: UInt64(facts.st_dev), inode: UInt64(facts.st_ino))
+    }
 }
