@@ -113,16 +113,25 @@ public struct WithdrawnPatch: Hashable, Sendable {
 
 /// What is in the store at one moment.
 public struct StoreContents: Sendable {
-    /// In the order in which they are to be applied.
+    /// All that is listed, in the order in which it is to be applied.
+    public let entries: [SeriesEntry]
+    /// Those that can be used, in that order.
     public let patches: [InstalledPatch]
     public let damaged: [DamagedPatch]
     public let withdrawn: [WithdrawnPatch]
 
-    public static let empty = StoreContents(patches: [], damaged: [], withdrawn: [])
-
     /// The patches for one base, in order.
     public func series(of base: BaseIdentity) -> [InstalledPatch] {
         patches.filter { $0.base == base }
+    }
+
+    /// What there is for some bases only.
+    public func limited(to bases: Set<BaseIdentity>) -> StoreContents {
+        StoreContents(
+            entries: entries.filter { bases.contains($0.base) },
+            patches: patches.filter { bases.contains($0.base) },
+            damaged: damaged.filter { bases.contains($0.entry.base) },
+            withdrawn: withdrawn.filter { bases.contains($0.base) })
     }
 
     /// Every base that patches are installed for, in the order of their first.

@@ -92,7 +92,8 @@ public struct PatchStore: Sendable {
                     DamagedPatch(entry: entry, path: path(of: entry.id), reason: error))
             }
         }
-        return StoreContents(patches: patches, damaged: damaged, withdrawn: list.withdrawn)
+        return StoreContents(
+            entries: list.entries, patches: patches, damaged: damaged, withdrawn: list.withdrawn)
     }
 
     private func file(of entry: SeriesEntry) throws(DamagedPatch.Reason) -> PatchFile {

@@ -37,7 +37,7 @@ public struct SeriesItem: Equatable, Sendable {
     }
 
     /// Whether it must come after `other` in a process.
-    func dependsOn(_ other: SeriesItem) -> Bool {
+    public func dependsOn(_ other: SeriesItem) -> Bool {
         requires.contains { $0.isMet(by: other.id) } || !symbols.isDisjoint(with: other.symbols)
     }
 }

@@ -65,16 +65,12 @@ public enum Series {
         }
     }
 
-    /// Takes patches out by name, whatever their bases.
+    /// Takes patches out.
     public static func removing(
-        _ names: [String], from installed: [SeriesItem]
+        from installed: [SeriesItem], where isGoing: (SeriesItem) -> Bool
     ) throws(SeriesRefusal) -> Change {
-        for name in names where !installed.contains(where: { $0.id.name == name }) {
-            throw .notInstalled(name: name, installed: installed.map(\.id.name))
-        }
         let change = Change(
-            items: installed.filter { !names.contains($0.id.name) },
-            withdrawn: installed.filter { names.contains($0.id.name) })
+            items: installed.filter { !isGoing($0) }, withdrawn: installed.filter(isGoing))
         try checkRequirements(after: change)
         return change
     }
@@ -96,20 +92,17 @@ public enum Series {
         }
     }
 
-    /// The patches of which nobody has any use: no process runs the base, no file is
-    /// that build any more, and one that took its place contains the fix.
+    /// The patches that no program which starts from now on has any use for: where
+    /// files of their base were found lies a build that contains the fix, and their base
+    /// no more.
     ///
-    /// - Parameters:
-    ///   - isRunning: whether a process has the base mapped.
-    ///   - onDisk: the builds that lie where files of the patch's base were found.
-    public static func retired(
-        among installed: [SeriesItem], isRunning: (BaseIdentity) -> Bool,
-        onDisk: (SeriesItem) -> Set<BaseIdentity>
+    /// - Parameter onDisk: the builds that lie there now.
+    public static func obsolete(
+        among installed: [SeriesItem], onDisk: (SeriesItem) -> Set<BaseIdentity>
     ) -> [SeriesItem] {
         installed.filter { patch in
             let builds = onDisk(patch)
             return !builds.contains(patch.base) && !builds.isDisjoint(with: patch.fixedIn)
-                && !isRunning(patch.base)
         }
     }
 }

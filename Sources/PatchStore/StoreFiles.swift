@@ -1,4 +1,5 @@
 import Glibc
+import JSONText
 import SystemPackage
 
 // What writes to the state directory. A file is there as it was or as it is to be,
@@ -42,6 +43,30 @@ extension PatchStore {
     /// What a file is called while it is written.
     static let suffixAside = ".part"
 
+    /// Removes what runs that were killed have left: files that were being written, and
+    /// patches that the list does not name. Files of other names are somebody's.
+    func removeStrays(except entries: [SeriesEntry]) throws(StoreError) {
+        unsafe unlink(locations.series.string + Self.suffixAside)
+        let kept = Set(entries.map { path(of: $0.id) })
+        do throws(Errno) {
+            for name in try DirectoryNames.of(locations.patches) {
+                let path = locations.patches.appending(name)
+                if Self.isOurs(name), !kept.contains(path) { unsafe unlink(path.string) }
+            }
+        } catch {
+            throw .system(locations.patches, action: "list", error)
+        }
+    }
+
+    /// `NAME-DIGEST.hpatch`, also while it is written.
+    private static func isOurs(_ name: String) -> Bool {
+        var stem = Substring(name)
+        if stem.hasSuffix(suffixAside) { stem = stem.dropLast(suffixAside.count) }
+        guard stem.hasSuffix(".hpatch") else { return false }
+        let parts = stem.dropLast(7).split(separator: "-", omittingEmptySubsequences: false)
+        return parts.count > 1 && Hexadecimal.bytes(String(parts[parts.count - 1]))?.count == 32
+    }
+
     private func sync(directory path: FilePath) throws(StoreError) {
         do throws(Errno) {
             let directory = try OpenFile(path, O_RDONLY | O_DIRECTORY)
@@ -49,6 +74,22 @@ extension PatchStore {
         } catch {
             throw .system(path, action: "sync", error)
         }
+    }
+}
+
+enum DirectoryNames {
+    /// The names in a directory.
+    static func of(_ path: FilePath) throws(Errno) -> [String] {
+        guard let directory = unsafe opendir(path.string) else { throw Errno(rawValue: errno) }
+        defer { unsafe closedir(directory) }
+        var names: [String] = []
+        while let entry = unsafe readdir(directory) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
     }
 }
 
