@@ -5,11 +5,13 @@ import SystemPackage
 extension AuditEvent {
     /// The version of a record's form.
     static let schema: Int64 = 1
-    /// A command line is cut here, so that a record stays a short write.
+    /// A command line is cut here, and a message there, so that a record stays a short
+    /// write.
     static let commandLimit = 2048
+    static let messageLimit = 4096
 
     /// The record, without members that have no value.
-    var json: JSONValue {
+    public var json: JSONValue {
         let all: [(String, JSONValue?)] =
             [
                 ("schema", .integer(Self.schema)),
@@ -17,7 +19,7 @@ extension AuditEvent {
                 ("action", .string(action.rawValue)),
                 ("result", .string(result)),
                 ("code", code.map(JSONValue.string)),
-                ("message", message.map(JSONValue.string)),
+                ("message", message.map { .string($0.cut(at: Self.messageLimit)) }),
                 ("patch", patch.map(JSONValue.string)),
                 ("digest", digest.map(JSONValue.string)),
                 ("base", base.map(JSONValue.string)),
@@ -139,6 +141,13 @@ extension AuditEvent.Actor {
             sudoUser: try cursor.optionalMember("sudoUser")?.string(),
             pid: try cursor.member("pid").processID(),
             command: try cursor.member("command").string())
+    }
+}
+
+extension String {
+    /// Its first characters, where it is longer.
+    fileprivate func cut(at limit: Int) -> String {
+        utf8.count <= limit ? self : String(prefix(limit - 1)) + "…"
     }
 }
 

@@ -11,32 +11,51 @@ public struct AuditLog: Sendable {
 
     public init(_ locations: Locations) { self.locations = locations }
 
-    /// Writes one event to the log, to stay there if the power fails, and to the
-    /// journal where there is one.
-    public func append(_ event: AuditEvent) throws(StoreError) { try append([event]) }
-
-    /// The same for several events, which take one wait for the disk.
-    public func append(_ events: [AuditEvent]) throws(StoreError) {
+    /// Writes events to the log, each in one write, and to the journal where there is
+    /// one.
+    ///
+    /// - Parameter syncing: whether to wait until they would outlast a loss of power.
+    ///   Who writes many calls ``sync()`` at the end.
+    public func append(_ events: [AuditEvent], syncing: Bool = true) throws(StoreError) {
         let journal = Journal(socket: locations.journal)
         for event in events { journal.send(event) }
         if events.isEmpty { return }
         try PatchStore(opening: locations).makeDirectories()
+        let file = try open(O_RDWR | O_CREAT | O_APPEND)
+        do throws(Errno) {
+            for event in events { try file.append(line: event.json.text()) }
+        } catch {
+            throw .system(locations.audit, action: "write to", error)
+        }
+        if syncing { try sync(file) }
+    }
+
+    public func append(_ event: AuditEvent) throws(StoreError) { try append([event]) }
+
+    /// Waits until all that was written would outlast a loss of power.
+    public func sync() throws(StoreError) { try sync(open(O_RDONLY)) }
+
+    private func sync(_ file: borrowing OpenFile) throws(StoreError) {
+        guard fdatasync(file.rawValue) == 0 else {
+            throw .system(locations.audit, action: "sync", Errno(rawValue: errno))
+        }
+    }
+
+    /// Opens the log, which nobody else can write to.
+    func open(_ mode: Int32) throws(StoreError) -> OpenFile {
         let path = locations.audit
         let file: OpenFile
         do throws(Errno) {
-            file = try OpenFile(path, O_RDWR | O_CREAT | O_APPEND, permissions: 0o600)
+            file = try OpenFile(path, mode | O_NONBLOCK, permissions: 0o600)
+        } catch .tooManySymbolicLinkLevels {
+            throw .untrusted(path, .symbolicLink)
         } catch {
             throw .system(path, action: "open", error)
         }
         do throws(TrustDefect) { try Trust(locations).check(file: file.rawValue) } catch {
             throw .untrusted(path, error)
         }
-        do throws(Errno) {
-            for event in events { try file.append(line: event.json.text()) }
-            guard fdatasync(file.rawValue) == 0 else { throw Errno(rawValue: errno) }
-        } catch {
-            throw .system(path, action: "write to", error)
-        }
+        return file
     }
 }
 
