@@ -236,8 +236,9 @@ extension Switchover {
         since start: ContinuousClock.Instant, _ passage: SwitchWindow.Passage? = nil
     ) -> SwitchReport {
         SwitchReport(
-            outcome: outcome, patch: record.name, symbols: record.detours.map(\.symbol),
-            stop: passage?.stop, attempts: passage?.attempts ?? 0,
+            outcome: outcome, patch: record.name, digest: record.digest, base: record.base,
+            symbols: record.detours.map(\.symbol), stop: passage?.stop,
+            attempts: passage?.attempts ?? 0,
             duration: ContinuousClock().now - start)
     }
 }

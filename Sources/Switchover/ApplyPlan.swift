@@ -12,6 +12,8 @@ struct ApplyPlan {
     let patches: [PatchPlan]
     /// Those of the set that are in the process already.
     let present: [AppliedPatch]
+    /// The payloads, by number, whose place the patches take.
+    private let leaving: Set<Int>
 
     /// Looks at the process and checks all that can be checked.
     ///
@@ -37,15 +39,38 @@ struct ApplyPlan {
                 continue
             }
             do throws(SwitchoverError) {
-                plans.append(try PatchPlan(patch, in: surroundings))
+                plans.append(
+                    try PatchPlan(patch, in: surroundings, replacing: options.replacing))
             } catch .refused(let found) {
                 reasons += found
             }
         }
         reasons += collisions(among: plans)
+        let leaving = leaving(for: plans, surroundings.stack, options.replacing)
+        reasons += surroundings.stack.obstacles(toLeaving: leaving)
         guard reasons.isEmpty else { throw .refused(reasons) }
         return ApplyPlan(
-            process: process, stack: surroundings.stack, patches: plans, present: present)
+            process: process, stack: surroundings.stack, patches: plans, present: present,
+            leaving: leaving)
+    }
+
+    /// What leaves in this switch: what was asked for and what the patches supersede,
+    /// which for a cumulative one is every other patch of its base.
+    private static func leaving(
+        for plans: [PatchPlan], _ stack: PatchStack, _ names: Set<String>
+    ) -> Set<Int> {
+        Set(
+            stack.payloads.indices.filter { number in
+                let record = stack.payloads[number].record
+                guard !plans.isEmpty, stack.isInUse(number) else { return false }
+                return names.contains(record.name)
+                    || plans.contains { plan in
+                        let manifest = plan.patch.manifest
+                        let range = plan.base.object.range
+                        return record.detours.contains { range.contains($0.site) }
+                            && (manifest.isCumulative || manifest.supersedes.contains(record.name))
+                    }
+            })
     }
 
     /// Within one set no patch can stand on another.
@@ -71,6 +96,21 @@ struct ApplyPlan {
             }
         }
         return reasons
+    }
+}
+
+extension PatchStack {
+    /// Patches that stay and lie on ones that leave, on which they may count.
+    fileprivate func obstacles(toLeaving leaving: Set<Int>) -> [SwitchRefusal] {
+        sites.sorted(by: { $0.key < $1.key }).compactMap { _, site in
+            let rest = site.layers.drop { leaving.contains($0.payload) }
+            guard let over = rest.first,
+                let under = rest.first(where: { leaving.contains($0.payload) })
+            else { return nil }
+            return .underneath(
+                symbol: self[under].symbol, name: payloads[under.payload].record.name,
+                by: payloads[over.payload].record.name)
+        }
     }
 }
 
@@ -122,10 +162,9 @@ extension ApplyPlan {
             for (index, detour) in patch.payload.record.detours.enumerated() {
                 let site = stack.sites[detour.site]
                 let before = site?.destination ?? .original
-                let isCumulative = patch.plan.patch.manifest.isCumulative
                 change.add(
                     index, of: patch.payload.record, patch.state, from: before,
-                    to: .code(detour.entry), over: isCumulative ? .original : before)
+                    to: .code(detour.entry), over: site.map(beneath) ?? .original)
                 if options.allowsActiveOriginals { continue }
                 for layer in site?.layers ?? [] {
                     guards.addPayload(stack.payloads[layer.payload].record)
@@ -136,30 +175,33 @@ extension ApplyPlan {
                 guards.addMovedEntries(ofOriginalAt: detour.site, in: stack)
             }
         }
-        for patch in linked where patch.plan.patch.manifest.isCumulative {
-            supersede(patch, &change, &guards, options)
-        }
+        withdraw(&change, &guards, options)
         for function in change.changes { guards.addPlaces(of: function) }
         if let obstacle = change.obstacle { throw .refused([refusal(obstacle, linked)]) }
         return (change, guards)
     }
 
-    /// A cumulative patch takes the place of every other patch of its base.
-    private func supersede(
-        _ patch: Linked, _ change: inout PatchSwitch, _ guards: inout SwitchGuards,
-        _ options: SwitchOptions
+    /// Where a function leads when what leaves is gone from it.
+    private func beneath(_ site: PatchStack.Site) -> PatchSwitch.Destination {
+        let staying = site.layers.first { !leaving.contains($0.payload) }
+        return staying.map { .code(stack[$0].entry) } ?? .original
+    }
+
+    /// Leads the functions that none of the patches replaces, and that patches which
+    /// leave did, to what is beneath these.
+    private func withdraw(
+        _ change: inout PatchSwitch, _ guards: inout SwitchGuards, _ options: SwitchOptions
     ) {
         let taken = Set(change.changes.map(\.detour.site))
-        let range = patch.plan.base.object.range
         for (address, site) in stack.sites.sorted(by: { $0.key < $1.key })
-        where range.contains(address) && !taken.contains(address) {
-            guard let top = site.layers.first else { continue }
+        where !taken.contains(address) {
+            guard let top = site.layers.first, leaving.contains(top.payload) else { continue }
             let host = stack.payloads[top.payload]
             change.add(
                 top.detour, of: host.record, host.state, from: .code(stack[top].entry),
-                to: .original)
+                to: beneath(site))
             if options.allowsActiveOriginals { continue }
-            for layer in site.layers {
+            for layer in site.layers where leaving.contains(layer.payload) {
                 let record = stack.payloads[layer.payload].record
                 guards.addPayload(record)
                 if !change.vacated.contains(record) { change.vacated.append(record) }

@@ -9,13 +9,14 @@ import PatchLinker
 extension PatchPlan {
     /// Patches in the process that this one cannot stand beside, nor on top of.
     static func conflicts(
-        of manifest: PatchManifest, at base: BaseObject, with stack: PatchStack
+        of manifest: PatchManifest, at base: BaseObject, with stack: PatchStack,
+        replacing names: Set<String>
     ) -> [SwitchRefusal] {
         var reasons: [SwitchRefusal] = []
         for patch in stack.patches where patch.state.isSwitchedIn {
             let record = patch.record
             if patch.state == .mixed { reasons.append(.mixedState(name: record.name)) }
-            if record.name == manifest.name, !manifest.isCumulative {
+            if record.name == manifest.name, !manifest.isCumulative, !names.contains(record.name) {
                 reasons.append(.nameTaken(name: record.name, digest: record.digest))
             }
             // A patch may stand on another only where both jump from one place, and by

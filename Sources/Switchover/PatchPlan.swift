@@ -41,13 +41,18 @@ struct PatchPlan {
 
     /// Looks at the process and checks all that can be checked.
     ///
+    /// - Parameter names: patches whose place is taken in the same switch.
+    ///
     /// Throws `refused` with every reason that was found, or `process`.
-    init(_ patch: PatchFile, in surroundings: Surroundings) throws(SwitchoverError) {
+    init(
+        _ patch: PatchFile, in surroundings: Surroundings, replacing names: Set<String>
+    ) throws(SwitchoverError) {
         let (process, stack) = (surroundings.process, surroundings.stack)
         base = try BaseObject.find(
             patch.manifest.base, among: surroundings.objects, of: process,
             surroundings.images)
-        var reasons = Self.conflicts(of: patch.manifest, at: base, with: stack)
+        var reasons = Self.conflicts(
+            of: patch.manifest, at: base, with: stack, replacing: names)
         reasons += Self.unsuitableMappings(of: patch.manifest, at: base, in: surroundings.map)
         if reasons.isEmpty {
             reasons += try Self.differences(

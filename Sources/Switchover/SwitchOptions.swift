@@ -16,6 +16,8 @@ public struct SwitchOptions: Sendable {
     /// for programs whose signal handlers switch between threads of their own making
     /// (swapcontext(3)): what such a thread was doing is not to be seen.
     public var reusesRooms = false
+    /// Names of patches that are to be switched out in the switch in which others come.
+    public var replacing: Set<String> = []
     /// The files of the objects that processes have loaded. Who uses the same
     /// options for many processes reads each file once.
     public var images = ObjectImages()
@@ -54,6 +56,10 @@ public struct SwitchReport: Sendable {
 
     public let outcome: Outcome
     public let patch: String
+    /// Of the patch file, in hexadecimal.
+    public let digest: String
+    /// The build that the patch was made for, as it is shown.
+    public let base: String
     public let symbols: [String]
     /// What was stopped and for how long; nil where nothing had to be.
     public let stop: StopReport?
