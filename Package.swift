@@ -93,7 +93,7 @@ let package = Package(
             "Switchover",
             [
                 "Addresses", "JSONText", "ELFImage", "Patchability", "PatchFile", "LiveProcess",
-                "PatchLinker", "Quiescence", system, logging,
+                "PatchStore", "PatchLinker", "Quiescence", system, logging,
             ]),
         room(
             "Startup",
