@@ -20,6 +20,12 @@ public struct BuildRequest: Sendable {
     public var references: [String] = []
     /// Whether the patch takes the place of every earlier one of its base.
     public var isCumulative = false
+    /// Patches of the same base that must be installed before this one.
+    public var requires: [PatchRequirement] = []
+    /// Names of patches of the same base whose place it takes.
+    public var supersedes: [String] = []
+    /// Later builds of the base that contain the fix.
+    public var fixedIn: [BaseIdentity] = []
     /// Which of several symbols of one name is meant.
     public var picks: [String: Pick] = [:]
     /// Whether clones and inlined copies of a replaced function may stay.

@@ -196,6 +196,7 @@ public struct PatchBuilder {
         return PatchManifest(
             name: request.patchName, version: request.version, description: request.description,
             references: request.references, isCumulative: request.isCumulative,
+            requires: request.requires, supersedes: request.supersedes, fixedIn: request.fixedIn,
             base: Base(
                 identity: identity, fileName: base.path.lastComponent?.string ?? base.name,
                 kind: base.kind),

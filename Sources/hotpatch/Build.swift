@@ -70,6 +70,26 @@ struct Build: ParsableCommand {
             """)
     var cumulative = false
 
+    @Option(
+        name: .customLong("requires"),
+        help: ArgumentHelp(
+            "A patch of the same base that must be installed before, or exactly one of its builds.",
+            valueName: "NAME[@DIGEST]"))
+    var requirements: [PatchRequirement] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "A patch of the same base whose place it takes, in the same switch.",
+            valueName: "NAME"))
+    var supersedes: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "A later build of the base that contains the fix, or its build id.",
+            valueName: "ELF|BUILD-ID"),
+        completion: .file())
+    var fixedIn: [String] = []
+
     @Flag(help: "Accept that clones and inlined copies of a replaced function keep the old code.")
     var acceptCopies = false
 
@@ -123,6 +143,8 @@ struct Build: ParsableCommand {
         request.references = reference
         request.picks = Dictionary(pick.map { ($0.name, $0.pick) }, uniquingKeysWith: { $1 })
         request.isCumulative = cumulative
+        request.requires = requirements
+        request.supersedes = supersedes
         request.acceptCopies = acceptCopies
         request.newData = Set(newData)
         request.libraryPaths = libraryPath.map { FilePath($0) }
@@ -130,6 +152,8 @@ struct Build: ParsableCommand {
     }
 
     func run() throws {
+        var request = request
+        request.fixedIn = try fixedIn.map { try identity($0) }
         let report = try PatchBuilder.build(request)
         for warning in report.warnings {
             StandardError.write("hotpatch: warning: \(warning) [\(warning.code)]\n")
@@ -147,6 +171,18 @@ struct Build: ParsableCommand {
         try StandardOutput.write(
             table.text(format: format.format, width: StandardOutput.width))
     }
+}
+
+extension Build {
+    /// A file is looked at, anything else is a build id.
+    private func identity(_ text: String) throws(ELFError) -> BaseIdentity {
+        if !text.contains("/"), let identity = BaseIdentity(text) { return identity }
+        return try BaseIdentity(of: ELFImage.open(path: FilePath(text)))
+    }
+}
+
+extension PatchRequirement: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
 }
 
 /// `NAME=FILE.c` or `NAME=0xADDRESS`.
