@@ -92,6 +92,8 @@ struct Bench: ParsableCommand {
         let package = parts[..<build].joined(separator: "/")
         let scratch = package + "/.build/bench"
         unsafe mkdir(scratch, 0o755)
+        // What is measured here is none of the machine's history.
+        unsafe setenv("HOTPATCH_STATE_DIR", scratch + "/state", 1)
         return Tools(
             hotpatch: hotpatch ?? parts.dropLast().joined(separator: "/") + "/hotpatch",
             sources: package + "/Benchmarks", sample: package + "/samples/stationd",

@@ -8,6 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/stationd"
 PATH="$(cd ../../.build/release && pwd):$PATH"
 scratch=$(mktemp -d)
+# What is shown here is none of the machine's history.
+export HOTPATCH_STATE_DIR=$scratch/state
 daemon=
 load=
 

@@ -17,7 +17,8 @@ struct Apply: ParsableCommand, Verbose {
     var diagnostics: DiagnosticOptions { arguments.diagnostics }
 
     func run() throws {
-        try arguments.run("apply") { files, process, options throws(SwitchoverError) in
+        try arguments.run("apply", audit: .apply) {
+            files, process, options throws(SwitchoverError) in
             try Switchover.apply(files, to: process, options: options)
         }
     }
@@ -35,7 +36,7 @@ struct Check: ParsableCommand, Verbose {
     var diagnostics: DiagnosticOptions { arguments.diagnostics }
 
     func run() throws {
-        try arguments.run("check") { files, process, options throws(SwitchoverError) in
+        try arguments.run("check", audit: nil) { files, process, options throws(SwitchoverError) in
             try Switchover.check(files, in: process, options: options)
         }
     }
@@ -54,6 +55,7 @@ struct ApplyArguments: ParsableArguments {
             """)
     var reuseRoom = false
 
+    @OptionGroup var state: StateOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var diagnostics: DiagnosticOptions
 
@@ -61,7 +63,7 @@ struct ApplyArguments: ParsableArguments {
 
     /// Does `action` to every process that is meant, and reports what came of it.
     func run(
-        _ command: String,
+        _ command: String, audit: AuditEvent.Action?,
         _ action:
             @Sendable ([PatchFile], TargetProcess, SwitchOptions) throws(SwitchoverError)
             -> [SwitchReport]
@@ -70,7 +72,12 @@ struct ApplyArguments: ParsableArguments {
         var chosen = switching.options
         chosen.reusesRooms = reuseRoom
         let options = chosen
-        let results = try targets.each(of: files) { process throws(SwitchoverError) in
+        let work = audit.map {
+            AuditedWork(
+                trail: AuditTrail(state.locations), action: $0,
+                subjects: files.map(AuditedWork.Subject.init))
+        }
+        let results = try targets.each(of: files, audit: work) { process throws(SwitchoverError) in
             try action(files, process, options)
         }
         try results.report(command: command, format: output.format)

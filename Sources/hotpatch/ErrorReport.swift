@@ -12,15 +12,23 @@ extension Failure {
         case let error as PatchFileError: self.init(.failed, error.code, error)
         case let error as AuthoringError:
             self.init(error.exitStatus, error.code, error)
-        case let error as LiveProcessError: self.init(error.exitStatus, error.code, error)
+        case let error as LiveProcessError: self.init(error)
+        case let error as StoreError: self.init(error)
         case let error as LinkError: self.init(.refused, error.code, error)
-        case let error as SwitchoverError:
-            self.init(error.exitStatus, error.code, error)
-            activities = error.activities
-            if case .interrupted(let signal) = error { self.signal = signal }
+        case let error as SwitchoverError: self.init(error)
         default: return nil
         }
     }
+
+    init(_ error: LiveProcessError) { self.init(error.exitStatus, error.code, error) }
+
+    init(_ error: SwitchoverError) {
+        self.init(error.exitStatus, error.code, error)
+        activities = error.activities
+        if case .interrupted(let signal) = error { self.signal = signal }
+    }
+
+    init(_ error: StoreError) { self.init(error.exitStatus, error.code, error) }
 
     init(_ status: ExitStatus, _ code: String, _ error: any CustomStringConvertible) {
         self.init(status: status, code: code, message: error.description)
@@ -55,6 +63,19 @@ extension SwitchoverError {
         case .busy, .cannotStop: .timedOut
         case .process(let error): error.exitStatus
         case .verification, .interrupted: .failed
+        }
+    }
+}
+
+extension StoreError {
+    fileprivate var exitStatus: ExitStatus {
+        switch self {
+        case .untrusted: .refused
+        case .system where isAboutPermission: .notPermitted
+        case .system, .damagedSeries: .failed
+        case .busy: .timedOut
+        case .refused(.notInstalled): .noSuchTarget
+        case .refused: .refused
         }
     }
 }

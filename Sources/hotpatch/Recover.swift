@@ -15,6 +15,7 @@ struct Recover: ParsableCommand, Verbose {
 
     @OptionGroup var targets: TargetSelection
     @OptionGroup var switching: SwitchArguments
+    @OptionGroup var state: StateOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var diagnostics: DiagnosticOptions
 
@@ -24,18 +25,17 @@ struct Recover: ParsableCommand, Verbose {
         let found = try targets.find(
             all: { () throws(Errno) in try Switchover.interruptedProcesses() },
             none: "no process has anything of an interrupted run")
-        var rows: [Row] = []
-        for (id, process) in found {
-            do {
-                let process = try process.get()
-                let report = try Switchover.recover(process, options: switching.options)
-                rows.append(Row(id: id, name: process.name, outcome: .success(report)))
+        let trail = AuditTrail(state.locations)
+        let rows = found.map { id, process in
+            do throws(LiveProcessError) {
+                let row = recover(try process.get())
+                trail.note(row.events(trail, in: try process.get()))
+                return row
             } catch {
-                guard let failure = Failure(of: error) else { throw error }
-                let name = (try? process.get().name) ?? ""
-                rows.append(Row(id: id, name: name, outcome: .failure(failure)))
+                return Row(id: id, name: "", outcome: .failure(Failure(error)))
             }
         }
+        trail.finish()
         let failures = rows.compactMap(\.failure)
         let interruption = failures.compactMap(\.signal).first
         _ = signal(SIGPIPE, SIG_IGN)
@@ -47,6 +47,15 @@ struct Recover: ParsableCommand, Verbose {
         if let interruption { HeldSignals.endProcess(by: interruption) }
         if let first = failures.first {
             Hotpatch.exit(with: failures.count == rows.count ? first.status : .partlyDone)
+        }
+    }
+
+    private func recover(_ process: TargetProcess) -> Row {
+        do throws(SwitchoverError) {
+            let report = try Switchover.recover(process, options: switching.options)
+            return Row(id: process.id, name: process.name, outcome: .success(report))
+        } catch {
+            return Row(id: process.id, name: process.name, outcome: .failure(Failure(error)))
         }
     }
 
@@ -91,6 +100,16 @@ private struct Row {
         case .success(let report): report.sentence
         case .failure(let failure): "\(failure.message.printable) [\(failure.code)]"
         }
+    }
+
+    /// For the log; none where there was nothing to do.
+    func events(_ trail: AuditTrail, in process: TargetProcess) -> [AuditEvent] {
+        if case .success(let report) = outcome, report.isEmpty { return [] }
+        var event = trail.event(.recover, result: failure?.status.word ?? "recovered")
+        event.process = AuditEvent.Process(process)
+        event.code = failure?.code
+        event.message = failure?.message ?? sentence
+        return [event]
     }
 
     var line: String { "\(id) (\(name.printableLine)): \(sentence)\n" }

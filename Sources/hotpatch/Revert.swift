@@ -27,6 +27,7 @@ struct Revert: ParsableCommand, Verbose {
     var all = false
 
     @OptionGroup var switching: SwitchArguments
+    @OptionGroup var state: StateOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var diagnostics: DiagnosticOptions
 
@@ -52,7 +53,11 @@ struct Revert: ParsableCommand, Verbose {
     }
 
     func run() throws {
+        let work = AuditedWork(
+            trail: AuditTrail(state.locations), action: .revert,
+            subjects: name.map { [.init(name: $0)] } ?? [])
         let results = try selection.each(
+            audit: work,
             all: { () throws(Errno) in try Switchover.processes(patchedWith: name) },
             none: "no process has a patch called '\(name ?? "")' applied"
         ) { process throws(SwitchoverError) in

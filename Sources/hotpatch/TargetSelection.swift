@@ -101,47 +101,52 @@ extension TargetSelection {
     ///
     /// - Parameter files: the patches, whose bases `--all` looks for.
     func each(
-        of files: [PatchFile],
+        of files: [PatchFile], audit: AuditedWork?,
         _ action: @Sendable (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
     ) throws(Failure) -> [TargetResult] {
         try each(
+            audit: audit,
             all: { () throws(Errno) in try ProcessSearch.mapping(files.map(\.manifest.base)) },
             none: files.count == 1
                 ? "no process has the patch's base mapped"
                 : "no process has the bases of all these patches mapped", action)
     }
 
-    /// Does `action`, which may consist of several switches, to each of the processes.
+    /// Does `action`, which may consist of several switches, to each of the processes,
+    /// and tells the log.
     func each(
-        all everyProcess: () throws(Errno) -> ProcessSearch, none: String,
+        audit: AuditedWork?, all everyProcess: () throws(Errno) -> ProcessSearch, none: String,
         _ action: @Sendable (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
     ) throws(Failure) -> [TargetResult] {
         // Until all is said, so that what was done is told in any case.
         try HeldSignals.during { () throws(Failure) in
-            try results(all: everyProcess, none: none, action)
+            let targets = try find(all: everyProcess, none: none)
+            defer { audit?.trail.finish() }
+            return WorkerThreads.map(targets) { id, found in
+                let process: TargetProcess
+                do throws(LiveProcessError) { process = try found.get() } catch {
+                    return [TargetResult(id: id, name: "", outcome: .failure(Failure(error)))]
+                }
+                let results = results(of: action, in: process)
+                audit?.note(results, in: process)
+                return results
+            }.flatMap(\.self)
         }
     }
 
     private func results(
-        all everyProcess: () throws(Errno) -> ProcessSearch, none: String,
-        _ action: @Sendable (TargetProcess) throws(SwitchoverError) -> [SwitchReport]
-    ) throws(Failure) -> [TargetResult] {
-        let targets = try find(all: everyProcess, none: none)
-        return WorkerThreads.map(targets) { id, found in
-            do {
-                let process = try found.get()
-                let reports = try action(process)
-                return reports.map {
-                    TargetResult(id: id, name: process.name, outcome: .success($0))
-                }
-            } catch {
-                let failure =
-                    Failure(of: error)
-                    ?? Failure(
-                        status: .failed, code: "internal", message: "\(error)")
-                let name = (try? found.get().name) ?? ""
-                return [TargetResult(id: id, name: name, outcome: .failure(failure))]
+        of action: (TargetProcess) throws(SwitchoverError) -> [SwitchReport],
+        in process: TargetProcess
+    ) -> [TargetResult] {
+        do throws(SwitchoverError) {
+            return try action(process).map {
+                TargetResult(id: process.id, name: process.name, outcome: .success($0))
             }
-        }.flatMap(\.self)
+        } catch {
+            return [
+                TargetResult(
+                    id: process.id, name: process.name, outcome: .failure(Failure(error)))
+            ]
+        }
     }
 }

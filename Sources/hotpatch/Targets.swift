@@ -8,6 +8,8 @@ struct TargetResult {
     let id: ProcessID
     let name: String
     let outcome: Result<SwitchReport, Failure>
+    /// The patch that it is about, where one of several failed.
+    var subject: AuditedWork.Subject?
 
     /// As a person reads it; a process that was not found has no name.
     var title: String { name.isEmpty ? "\(id)" : "\(id) (\(name.printableLine))" }
@@ -16,7 +18,9 @@ struct TargetResult {
     var sentence: String {
         switch outcome {
         case .success(let report): "\(title): \(report.sentence)"
-        case .failure(let failure): "\(title): \(failure.message.printable) [\(failure.code)]"
+        case .failure(let failure):
+            "\(title): \(subject.map { "'\($0.name)': " } ?? "")\(failure.message.printable) "
+                + "[\(failure.code)]"
         }
     }
 
@@ -115,7 +119,7 @@ extension TargetResult {
                 ])
         case .failure(let failure):
             return .object(
-                head + [
+                head + (subject.map { [JSONMember("patch", .string($0.name))] } ?? []) + [
                     JSONMember("result", .string(failure.status.word)),
                     JSONMember("code", .string(failure.code)),
                     JSONMember("message", .string(failure.message)),
@@ -132,14 +136,17 @@ extension TargetResult {
                 "\(report.duration.microseconds)", report.symbols.joined(separator: " "),
             ]
         case .failure(let failure):
-            ["\(id)", name, failure.status.word, "", "", "", "\(failure.code): \(failure.message)"]
+            [
+                "\(id)", name, failure.status.word, subject?.name ?? "", "", "",
+                "\(failure.code): \(failure.message)",
+            ]
         }
     }
 }
 
 extension ExitStatus {
     /// The status as machine-readable output names it.
-    fileprivate var word: String {
+    var word: String {
         switch self {
         case .done: "done"
         case .failed: "failed"
