@@ -23,7 +23,8 @@ struct Hotpatch: ParsableCommand {
         version: version,
         subcommands: [
             ListSymbols.self, Inspect.self, Build.self, Show.self, Apply.self, Check.self,
-            Revert.self, Status.self, Recover.self, Log.self, Doctor.self,
+            Revert.self, Status.self, Recover.self, Install.self, Uninstall.self, Log.self,
+            Doctor.self,
         ])
 
     static let version = "0.1.0"

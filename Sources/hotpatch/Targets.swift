@@ -50,34 +50,46 @@ extension [TargetResult] {
     ///
     /// What was done is done, whether it can be printed or not: where standard
     /// output fails, standard error tells it.
-    func report(command: String, format: OutputFormat) throws(Failure) {
+    ///
+    /// - Parameter store: what became of the store before.
+    func report(
+        command: String, format: OutputFormat, store: [StoreRow]? = nil
+    ) throws(Failure) {
         _ = signal(SIGPIPE, SIG_IGN)
         do throws(Failure) {
-            try print(command: command, format: format)
+            try print(command: command, format: format, store)
         } catch {
+            for row in store ?? [] { StandardError.write("hotpatch: \(row.sentence)\n") }
             for result in self { StandardError.write("hotpatch: \(result.sentence)\n") }
             // Both the terminal and the tool are to go: that is what it was ended by.
             if let signal = compactMap(\.signal).first { HeldSignals.endProcess(by: signal) }
             throw error
         }
         if let signal = compactMap(\.signal).first { HeldSignals.endProcess(by: signal) }
-        if status != .done { Hotpatch.exit(with: status) }
+        if status == .done { return }
+        Hotpatch.exit(with: store == nil ? status : .partlyDone)
     }
 
-    private func print(command: String, format: OutputFormat) throws(Failure) {
+    private func print(
+        command: String, format: OutputFormat, _ store: [StoreRow]?
+    ) throws(Failure) {
         switch format {
         case .json:
+            let patches = store.map { JSONMember("patches", .array($0.map(\.json))) }
+            let targets = JSONMember("targets", .array(map(\.json)))
             try StandardOutput.write(
-                json: [JSONMember("targets", .array(map(\.json)))], command: command)
+                json: [patches, targets].compactMap(\.self), command: command)
         case .tsv:
             var table = Table([
                 .init(title: "pid", alignment: .right), .init(title: "program"),
                 .init(title: "result"), .init(title: "patch"), .init(title: "stall_us"),
                 .init(title: "duration_us"), .init(title: "detail"),
             ])
+            for row in store ?? [] { table.add(row.cells) }
             for result in self { table.add(result.cells) }
             try StandardOutput.write(table.text(format: .tsv, width: nil))
         case .table:
+            for row in store ?? [] { try StandardOutput.write(row.sentence + "\n") }
             for result in self {
                 switch result.outcome {
                 case .success: try StandardOutput.write(result.sentence + "\n")
@@ -85,6 +97,11 @@ extension [TargetResult] {
                     StandardError.write("hotpatch: \(result.sentence)\n")
                     StandardError.write(failure.activities.text)
                 }
+            }
+            if store != nil, status != .done {
+                StandardError.write(
+                    "hotpatch: the store is changed all the same; the same command tries these "
+                        + "processes again\n")
             }
         }
     }
