@@ -4,7 +4,7 @@ import SystemPackage
 
 extension Locations {
     /// Its presence keeps the service from running.
-    var disabledFile: FilePath { config.appending("disabled") }
+    var disabledFile: FilePath { config.appending(KillSwitch.fileName) }
     /// What the service says of itself.
     var serviceFile: FilePath { run.appending("watch.json") }
 }

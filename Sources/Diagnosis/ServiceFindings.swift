@@ -1,3 +1,4 @@
+import PatchStore
 import SystemPackage
 
 /// The service, its places, and the compiler.
@@ -49,12 +50,11 @@ extension MachineFacts {
     private var switchFinding: Finding {
         let id = "service.switch"
         let title = "kill switch"
-        let words = commandLine.text?.split(separator: " ") ?? []
-        if words.contains("hotpatch=off") {
+        if KillSwitch.isSet(onCommandLine: commandLine.text ?? "") {
             return Finding(
-                id, title, found: "hotpatch=off on the kernel's command line", .missing,
+                id, title, found: "\(KillSwitch.argument) on the kernel's command line", .missing,
                 for: .service, meaning: "the service does nothing",
-                remedy: "boot without hotpatch=off")
+                remedy: "boot without \(KillSwitch.argument)")
         }
         if isDisabledByFile {
             return Finding(
@@ -67,7 +67,7 @@ extension MachineFacts {
     }
 
     private var disabledFile: String {
-        directories.first { $0.kind == .config }?.path.appending("disabled").string
+        directories.first { $0.kind == .config }?.path.appending(KillSwitch.fileName).string
             ?? "/etc/hotpatch/disabled"
     }
 

@@ -24,7 +24,7 @@ enum ServiceState: Equatable, Sendable {
     /// `startTime` gives that of a process, in clock ticks after boot.
     static func parse(_ text: String, startTime: (Int64) -> Int64?) -> ServiceState {
         do {
-            let document = JSONCursor(try JSONValue(parsing: Array(text.utf8), limit: 1 << 20))
+            let document = JSONCursor(try JSONValue(parsing: Array(text.utf8), limit: 64 << 20))
             let pid = try document.member("pid").integer()
             guard startTime(pid) == (try document.member("startTime").integer()) else {
                 return .gone(pid: pid)
