@@ -79,19 +79,15 @@ struct ApplyPlan {
         for (number, plan) in plans.enumerated() {
             let manifest = plan.patch.manifest
             for other in plans[..<number] {
-                if other.patch.manifest.name == manifest.name {
-                    reasons.append(
-                        .nameTaken(
-                            name: manifest.name, digest: Hexadecimal.text(other.patch.digest)))
-                }
-                let taken = other.patch.manifest.functions.flatMap { $0.places(at: other.base) }
-                for function in manifest.functions
-                where function.places(at: plan.base).contains(where: { place in
-                    taken.contains(where: place.overlaps)
-                }) {
-                    reasons.append(
-                        .alreadyReplaced(
-                            symbol: function.symbol, by: other.patch.manifest.name))
+                let name = other.patch.manifest.name
+                if name == manifest.name { reasons.append(.namedAlike(name: name)) }
+                let taken = other.patch.manifest.functions.map { DetourRoom($0, at: other.base) }
+                for function in manifest.functions {
+                    let own = DetourRoom(function, at: plan.base)
+                    let reason = taken.lazy.compactMap {
+                        own.collision(with: $0, of: manifest.name, and: name)
+                    }.first
+                    if let reason { reasons.append(reason) }
                 }
             }
         }
@@ -111,13 +107,6 @@ extension PatchStack {
                 symbol: self[under].symbol, name: payloads[under.payload].record.name,
                 by: payloads[over.payload].record.name)
         }
-    }
-}
-
-extension ReplacedFunction {
-    /// The function and what a switch of it writes.
-    fileprivate func places(at base: BaseObject) -> [AddressRange<RemoteAddress>] {
-        ([range] + writtenPlaces).compactMap { base.object.bias.remote($0) }
     }
 }
 

@@ -21,19 +21,12 @@ extension PatchPlan {
             }
             // A patch may stand on another only where both jump from one place, and by
             // way of the same island.
+            let rooms = record.detours.map { DetourRoom($0) }
             for function in manifest.functions {
-                let bias = base.object.bias
-                let own = ([function.range] + function.writtenPlaces).compactMap(bias.remote)
-                let places = function.writtenPlaces.compactMap(bias.remote)
-                let isOther = record.detours.contains { detour in
-                    detour.places != places
-                        && (detour.replaced + detour.places).contains { place in
-                            own.contains(where: place.overlaps)
-                        }
-                }
-                if isOther {
-                    reasons.append(.alreadyReplaced(symbol: function.symbol, by: record.name))
-                }
+                let own = DetourRoom(function, at: base)
+                let reason = rooms.lazy.filter { !$0.hasPlaces(of: own) }
+                    .compactMap { own.conflict(with: $0, ofPatch: record.name) }.first
+                if let reason { reasons.append(reason) }
             }
         }
         return reasons

@@ -17,6 +17,15 @@ public enum SwitchRefusal: Equatable, Sendable {
         symbol: String, address: RemoteAddress, expected: [UInt8], found: [UInt8])
     /// Another patch replaces the function already.
     case alreadyReplaced(symbol: String, by: String)
+    /// Two patches that are to go in together replace the function.
+    case replacedTwice(symbol: String, by: String, and: String)
+    /// Two patches that are to go in together have one name.
+    case namedAlike(name: String)
+    /// Another patch's detour, of another function, takes padding that this one needs.
+    case paddingTaken(symbol: String, place: RemoteAddress, by: String, otherSymbol: String)
+    /// Another patch replaces the function already, by way of other padding.
+    case otherPadding(
+        symbol: String, place: RemoteAddress, by: String, otherPlace: RemoteAddress)
     /// Another patch of that name is applied.
     case nameTaken(name: String, digest: String)
     /// The code cannot be written safely where it is mapped.
@@ -66,6 +75,10 @@ public enum SwitchRefusal: Equatable, Sendable {
         case .baseLoadedTwice: "switch.base-loaded-twice"
         case .bytesDiffer: "switch.bytes-differ"
         case .alreadyReplaced: "switch.already-replaced"
+        case .replacedTwice: "switch.replaced-twice"
+        case .namedAlike: "switch.named-alike"
+        case .paddingTaken: "switch.padding-taken"
+        case .otherPadding: "switch.other-padding"
         case .nameTaken: "switch.name-taken"
         case .unsuitableMapping: "switch.unsuitable-mapping"
         case .link(let code, _): code
@@ -99,6 +112,19 @@ extension SwitchRefusal: CustomStringConvertible {
                 + "a debugger's breakpoint, a probe or another tool may have written there"
         case .alreadyReplaced(let symbol, let by):
             return "'\(symbol)' is replaced already by the patch '\(by)'; revert that first"
+        case .replacedTwice(let symbol, let by, let other):
+            return "'\(other)' and '\(by)' both replace '\(symbol)', and patches that go in "
+                + "together cannot stand on one another; apply one after the other, or leave one out"
+        case .namedAlike(let name):
+            return "two of the patches are called '\(name)'; give one of them another name"
+        case .paddingTaken(let symbol, let place, let by, let otherSymbol):
+            return "'\(symbol)' would need the padding at \(place), which the patch '\(by)' takes "
+                + "for '\(otherSymbol)'; make one patch of both functions, or leave out '\(by)'"
+        case .otherPadding(let symbol, let place, let by, let otherPlace):
+            return "'\(symbol)' is replaced already by the patch '\(by)', whose jump goes by way "
+                + "of the padding at \(otherPlace), where this one needs that at \(place): one of "
+                + "them was built against another file of this build, such as a stripped one; "
+                + "build both against the same, or revert '\(by)' first"
         case .nameTaken(let name, let digest):
             return "another patch called '\(name)' is applied (\(digest.prefix(12))…); "
                 + "revert that first, or give this one another name"

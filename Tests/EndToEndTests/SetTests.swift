@@ -63,6 +63,7 @@ import Testing
         let upper = try chorus.patch("upper", ["LEAD", "ALTO", "TENOR"], version: 2)
         let foreign = try Patch.build("life-fix", for: try Program.compile("life"))
         let maps = try ProcessFacts(chorus.victim).maps().count
+        let directory = try TemporaryDirectory()
         for command in ["check", "apply"] {
             try Tool.expect(
                 2, [command, upper, foreign.string] + chorus.target,
@@ -71,9 +72,17 @@ import Testing
         #expect(try chorus.report() == [1, 1, 1, 1, 0])
         #expect(try ProcessFacts(chorus.victim).maps().count == maps)
         let rival = try chorus.patch("rival", ["ALTO"], version: 3)
+        for command in ["check", "apply"] {
+            try Tool.expect(
+                2, [command, upper, rival] + chorus.target,
+                says: ["'upper' and 'rival' both replace 'alto'", "switch.replaced-twice"])
+        }
+        let namesake = directory.path.appending("namesake.hpatch")
+        try namesake.write(try FilePath(try chorus.patch("lower", ["BASS"], version: 2)).bytes())
+        let other = try chorus.patch("lower", ["BASS"], version: 3)
         try Tool.expect(
-            2, ["apply", upper, rival] + chorus.target,
-            says: ["'alto' is replaced already by the patch 'upper'"])
+            2, ["apply", namesake.string, other] + chorus.target,
+            says: ["two of the patches are called 'lower'", "switch.named-alike"])
         #expect(try chorus.states().isEmpty)
     }
 
