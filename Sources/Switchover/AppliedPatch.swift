@@ -15,6 +15,8 @@ public struct AppliedPatch: Sendable {
         /// A run was killed in the middle of switching it. The program goes on as
         /// before the switch, or as after it; `recover` tidies up.
         case interrupted
+        /// Functions lead to it, but the process has spoiled what tells of its state.
+        case damaged
 
         /// Whether code of the payload may be called through a detour.
         public var isSwitchedIn: Bool { self != .reverted && self != .unused }
@@ -27,11 +29,20 @@ public struct AppliedPatch: Sendable {
     /// Functions that it replaces and that a later patch has taken over: their
     /// names, each with the patch on top.
     public let covered: [(symbol: String, by: String)]
+    /// What the process has done to it, where it is damaged.
+    public let damage: PayloadDamage?
 }
 
 extension PatchStack {
-    /// Every payload as people see it.
-    var patches: [AppliedPatch] { payloads.indices.map(patch) }
+    /// Every payload as people see it; those that are damaged come last.
+    var patches: [AppliedPatch] {
+        payloads.indices.map(patch)
+            + damaged.map { payload in
+                AppliedPatch(
+                    record: payload.record, state: .damaged, appliedAt: nil, covered: [],
+                    damage: payload.damage)
+            }
+    }
 
     func patch(_ number: Int) -> AppliedPatch {
         let payload = payloads[number]
@@ -45,7 +56,8 @@ extension PatchStack {
         let appliedAt = payload.state.appliedAt
         return AppliedPatch(
             record: payload.record, state: state(of: number),
-            appliedAt: appliedAt == 0 ? nil : appliedAt, covered: covered)
+            appliedAt: appliedAt == 0 ? nil : appliedAt, covered: covered,
+            damage: nil)
     }
 
     private func state(of number: Int) -> AppliedPatch.State {

@@ -43,7 +43,7 @@ struct Leftovers {
         _ record: PayloadRecord, of region: MemoryRegion, in map: MemoryMap,
         _ process: TargetProcess
     ) throws(LiveProcessError) -> Bool {
-        if record.isMapped(at: region.range.start, in: map) {
+        if record.isSound(at: region.range.start), record.isMapped(in: map) {
             if let state = try process.payloadState(of: record) { return !state.isLive }
             // A nameless mapping that was not filled to its end has no state yet.
             guard !region.isOfPayload, let place = record.statePlace else { return false }

@@ -8,6 +8,12 @@ struct PatchStack {
     typealias Destination = PayloadRecord.Detour.Destination
 
     let payloads: [PresentPayload]
+    /// Payloads of objects that are gone.
+    let unloaded: [PresentPayload]
+    let damaged: [DamagedPayload]
+    /// What the words say that decide the switches under way, by where they are; without
+    /// those that cannot be read.
+    private let decisions: [RemoteAddress: Bool]
     /// By the address of the site.
     private(set) var sites: [RemoteAddress: Site] = [:]
 
@@ -31,7 +37,11 @@ struct PatchStack {
     private var detours: [RemoteAddress: [Layer]] = [:]
 
     init(of process: TargetProcess, in map: MemoryMap) throws(LiveProcessError) {
-        payloads = try process.payloads(in: map)
+        let found = try process.payloads(in: map)
+        payloads = found.present
+        unloaded = found.unloaded
+        damaged = found.damaged
+        decisions = Self.decisions(of: payloads, in: process)
         for (number, payload) in payloads.enumerated() {
             for (index, detour) in payload.record.detours.enumerated() {
                 detours[detour.site, default: []].append(Layer(payload: number, detour: index))
@@ -41,6 +51,19 @@ struct PatchStack {
             sites[address] = site(
                 at: address, leadingTo: try destination(at: layers, in: process))
         }
+    }
+
+    /// The words that decide are read as the stubs read them, whatever has become of
+    /// the payload that they lie in: the program goes by them.
+    private static func decisions(
+        of payloads: [PresentPayload], in process: TargetProcess
+    ) -> [RemoteAddress: Bool] {
+        var decisions: [RemoteAddress: Bool] = [:]
+        for payload in payloads where payload.state.isSwitching {
+            let place = payload.state.decision
+            decisions[place] = (try? process.read(place, count: 8))?.contains { $0 != 0 }
+        }
+        return decisions
     }
 
     /// Where a site leads, as the detours for it write and read it: two patches may go
@@ -93,16 +116,17 @@ struct PatchStack {
     /// Where a stub leads at present.
     private func decided(_ layer: Layer) -> Destination? {
         let state = payloads[layer.payload].state
-        guard let leader = leader(of: payloads[layer.payload]) else { return nil }
+        guard let isDecided = isDecided(payloads[layer.payload]) else { return nil }
         let entry = state.entries[layer.detour]
-        return self[layer].destination(of: leader.state.isDecided ? entry.after : entry.before)
+        return self[layer].destination(of: isDecided ? entry.after : entry.before)
     }
 
-    /// The payload whose word decides the switch that `payload` takes part in; nil
-    /// where its journal names none, which nothing of ours writes.
-    func leader(of payload: PresentPayload) -> PresentPayload? {
-        payloads.first { $0.record.decisionWord == payload.state.decision }
-    }
+    /// Whether the switch under way that `payload` takes part in is decided; nil where
+    /// the word that says so cannot be read.
+    func isDecided(_ payload: PresentPayload) -> Bool? { decisions[payload.state.decision] }
+
+    /// Whether any payload says that it is being switched.
+    var hasOpenJournal: Bool { (payloads + unloaded).contains { $0.state.isSwitching } }
 
     /// The patch in every function of which it is on top or beneath others.
     func isComplete(_ payload: Int) -> Bool { layerCount(payload) == detourCount(payload) }

@@ -11,32 +11,82 @@ struct PresentPayload {
     let state: PayloadState
 }
 
+/// The payloads of a process.
+struct FoundPayloads {
+    /// Those whose records and states are sound, and whose sites are code.
+    var present: [PresentPayload] = []
+    /// Those whose object the process has unloaded, their sites with it.
+    var unloaded: [PresentPayload] = []
+    /// Those that functions lead to although the process has spoiled what tells of
+    /// their state.
+    var damaged: [DamagedPayload] = []
+}
+
+/// A payload that functions lead to, and that nothing can be done about, since its
+/// state is lost.
+struct DamagedPayload {
+    let record: PayloadRecord
+    let damage: PayloadDamage
+}
+
+/// What a process has done to a payload.
+public enum PayloadDamage: Hashable, Sendable {
+    /// The state that starts at that address is none.
+    case stateOverwritten(RemoteAddress)
+    /// Not all of it is mapped any more, or not with its kinds of access.
+    case mappingsChanged
+
+    public var description: String {
+        switch self {
+        case .stateOverwritten(let address): "the process has overwritten its state at \(address)"
+        case .mappingsChanged: "the process has changed its mappings"
+        }
+    }
+}
+
 extension TargetProcess {
     /// Every complete payload of ours in the process, in the order of their addresses.
     ///
     /// A record lies in the target's memory, which the target may have forged. It
     /// counts only where the kernel's list of mappings confirms its extent and
-    /// its sites lie in executable memory of a file.
-    func payloads(in map: MemoryMap) throws(LiveProcessError) -> [PresentPayload] {
-        var payloads: [PresentPayload] = []
-        for region in map.regions where region.mayStartPayload {
-            guard let record = try payloadRecord(at: region.range.start),
-                record.isMapped(at: region.range.start, in: map), record.hasSites(in: map),
-                let state = try payloadState(of: record)
-            else { continue }
-            payloads.append(PresentPayload(record: record, state: state))
+    /// its sites lie in executable memory of a file; or where jumps lead to it.
+    func payloads(in map: MemoryMap) throws(LiveProcessError) -> FoundPayloads {
+        var found = FoundPayloads()
+        for region in map.regions where region.mayStartPayload || region.isHeadOfPayload {
+            let start = region.range.start
+            guard let record = try payloadRecord(at: start), record.isSound(at: start) else {
+                continue
+            }
+            guard record.isMapped(in: map) else {
+                found.note(record, .mappingsChanged, in: self)
+                continue
+            }
+            guard let state = try payloadState(of: record) else {
+                if let place = record.statePlace {
+                    found.note(record, .stateOverwritten(place), in: self)
+                }
+                continue
+            }
+            let payload = PresentPayload(record: record, state: state)
+            if record.hasSites(in: map) {
+                found.present.append(payload)
+            } else {
+                found.unloaded.append(payload)
+            }
         }
-        return payloads
+        return found
     }
 
     /// The unwind tables of the payloads that the process has now; without one, a
     /// thread in its payload counts as busy for what its stack holds.
     func payloadUnwindTables() -> [UnwindTable] {
-        guard let map = try? memoryMap(), let payloads = try? payloads(in: map) else { return [] }
+        guard let map = try? memoryMap(), let payloads = try? payloads(in: map).present else {
+            return []
+        }
         return payloads.compactMap(\.record.unwindTable)
     }
 
-    /// The record at `start`, whatever it says; nil where none can be read.
+    /// The record at `start`, whatever it says; nil where it is none.
     func payloadRecord(at start: RemoteAddress) throws(LiveProcessError) -> PayloadRecord? {
         let head = try read(start, count: PayloadHeader.size)
         guard let length = PayloadHeader.recordLength(head: head),
@@ -62,14 +112,10 @@ extension TargetProcess {
 }
 
 extension PayloadRecord {
-    /// Whether the record can be what stands at `start`: its regions are mapped
-    /// with their kinds of access, and its code lies in them.
-    func isMapped(at start: RemoteAddress, in map: MemoryMap) -> Bool {
-        guard extent.start == start, extent.range != nil, let readOnly = extent.readOnlyRange,
-            let code = extent.codeRange, let writable = extent.writableRange,
-            map.covers(readOnly, where: { $0.isReadable && !$0.isWritable && !$0.isExecutable }),
-            map.covers(code, where: { $0.isExecutable && !$0.isWritable }),
-            map.covers(writable, where: { $0.isWritable && !$0.isExecutable }),
+    /// Whether the record can be what stands at `start`: its code lies in it.
+    func isSound(at start: RemoteAddress) -> Bool {
+        guard extent.start == start, extent.range != nil, let code = extent.codeRange,
+            let writable = extent.writableRange,
             PayloadState.size(detourCount: detours.count) <= writable.count,
             PatchManifest.isValidName(name)
         else { return false }
@@ -79,6 +125,16 @@ extension PayloadRecord {
         }
     }
 
+    /// Whether its regions are mapped, with their kinds of access.
+    func isMapped(in map: MemoryMap) -> Bool {
+        guard let readOnly = extent.readOnlyRange, let code = extent.codeRange,
+            let writable = extent.writableRange
+        else { return false }
+        return map.covers(readOnly) { $0.isReadable && !$0.isWritable && !$0.isExecutable }
+            && map.covers(code) { $0.isExecutable && !$0.isWritable }
+            && map.covers(writable) { $0.isWritable && !$0.isExecutable }
+    }
+
     /// Whether its sites are code still: the object may have been unloaded since.
     func hasSites(in map: MemoryMap) -> Bool {
         detours.allSatisfy { detour in
@@ -86,6 +142,22 @@ extension PayloadRecord {
                 map.covers(range) { $0.isExecutable && !$0.isWritable }
             }
         }
+    }
+}
+
+extension FoundPayloads {
+    /// Notes what has become of a payload, where one of its functions still leads there:
+    /// otherwise it is what an interrupted run has left, or nobody's concern.
+    fileprivate mutating func note(
+        _ record: PayloadRecord, _ damage: PayloadDamage, in process: TargetProcess
+    ) {
+        let isInForce = record.detours.contains { detour in
+            guard case .code(let target)? = try? detour.destination(in: process) else {
+                return false
+            }
+            return record.extent.codeRange?.contains(target) ?? false
+        }
+        if isInForce { damaged.append(DamagedPayload(record: record, damage: damage)) }
     }
 }
 
@@ -130,6 +202,9 @@ extension MemoryRegion {
         guard isReadable, !isWritable, !isExecutable else { return false }
         return isOfPayload && offset.rawValue == 0 || path.isEmpty
     }
+
+    /// Whether its name says that a payload starts there, whatever access it has now.
+    var isHeadOfPayload: Bool { isReadable && isOfPayload && offset.rawValue == 0 }
 
     /// Whether its name says that it is of one of our payloads.
     var isOfPayload: Bool { path.hasPrefix("/memfd:" + PayloadHeader.mappingName(patch: "")) }

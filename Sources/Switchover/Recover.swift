@@ -37,6 +37,8 @@ extension Switchover {
             try p.requireUntraced()
             try p.requireNoCoreDump()
         }
+        let damaged = try stack(of: process).damaged
+        guard damaged.isEmpty else { throw .refused(damaged.map(\.refusal)) }
         var report = RecoveryReport()
         try alone(with: process, options, onTidying: { report = $0 }) { () in }
         return report
@@ -53,6 +55,9 @@ extension Switchover {
             try finish(unfinished, in: process, options)
             let names = unfinished.journal.participants.map(\.record.name)
             if unfinished.isForward { report.completed += names } else { report.undone += names }
+        }
+        try process.looked { p throws(LiveProcessError) in
+            try stack.closeJournals(ofUnloadedIn: p)
         }
         let leftovers = try process.looked { p throws(LiveProcessError) in
             try Leftovers(in: p)
@@ -123,12 +128,11 @@ struct UnfinishedSwitch {
     private init(
         of participants: [Int], in stack: PatchStack, _ process: TargetProcess
     ) throws(SwitchoverError) {
-        guard let first = participants.first,
-            let leader = stack.leader(of: stack.payloads[first])
-        else { throw Self.damaged(participants, stack) }
-        // The leader first, as when it was armed.
+        guard let first = participants.first else { return }
+        // The leader first, as when it was armed. Its object may be gone by now.
         func leads(_ number: Int) -> Bool {
-            stack.payloads[number].record.extent.start == leader.record.extent.start
+            let payload = stack.payloads[number]
+            return payload.record.decisionWord == payload.state.decision
         }
         for number in participants where leads(number) {
             try note(stack.payloads[number], among: stack)
@@ -154,7 +158,13 @@ struct UnfinishedSwitch {
         }
         // One write within a page needs no word to be decided.
         let isAfter = zip(journal.changes, destinations).allSatisfy { $0.after == $1 }
-        isForward = leader.state.isDecided || isAfter && !journal.changes.isEmpty
+        let isBefore = zip(journal.changes, destinations).allSatisfy { $0.before == $1 }
+        let isDecided = stack.isDecided(stack.payloads[first])
+        // Without the word, only where nothing goes by it.
+        guard isDecided != nil || isAfter || isBefore else {
+            throw Self.damaged(participants, stack)
+        }
+        isForward = isDecided ?? false || isAfter && !journal.changes.isEmpty
         for (index, change) in journal.changes.enumerated() {
             guard let now = destinations[index] else { continue }
             let goal = isForward ? change.after : change.before
@@ -193,6 +203,17 @@ struct UnfinishedSwitch {
 }
 
 extension PatchStack {
+    /// Of a switch that an object took part in which is gone, there is nothing left to
+    /// be done; and nothing is to be done should it come back to the same place.
+    fileprivate func closeJournals(ofUnloadedIn process: TargetProcess) throws(LiveProcessError) {
+        for payload in unloaded where payload.state.isSwitching {
+            guard let place = payload.record.statePlace else { continue }
+            var state = payload.state
+            state.isSwitching = false
+            try process.write(state.head, at: place)
+        }
+    }
+
     /// Whether a detour for `site` leads to `address`.
     func hasEntry(_ address: RemoteAddress, forSite site: RemoteAddress) -> Bool {
         payloads.contains { payload in

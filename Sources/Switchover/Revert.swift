@@ -16,6 +16,8 @@ extension Switchover {
         return try alone(with: process, options) { () throws(SwitchoverError) in
             let stack = try stack(of: process)
             let patches = stack.patches
+            let spoiled = stack.damaged.filter { $0.record.name == name }
+            guard spoiled.isEmpty else { throw .refused(spoiled.map(\.refusal)) }
             let named = patches.indices.filter { patches[$0].record.name == name }
             if let number = named.first(where: { patches[$0].state.isSwitchedIn }) {
                 let (change, guards) = try withdrawal(of: number, from: stack, process, options)
@@ -38,6 +40,7 @@ extension Switchover {
         let start = ContinuousClock().now
         return try alone(with: process, options) { () throws(SwitchoverError) in
             let stack = try stack(of: process)
+            guard stack.damaged.isEmpty else { throw .refused(stack.damaged.map(\.refusal)) }
             var change = PatchSwitch()
             var guards = SwitchGuards()
             for (_, site) in stack.sites.sorted(by: { $0.key < $1.key }) {
@@ -127,4 +130,8 @@ extension Switchover {
                 reason: "its first instructions cannot run elsewhere")
         ])
     }
+}
+
+extension DamagedPayload {
+    var refusal: SwitchRefusal { .damagedPayload(name: record.name, damage: damage) }
 }

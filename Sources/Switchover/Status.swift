@@ -15,7 +15,8 @@ public enum Switchover {
     /// The processes that have a payload.
     public static func patchedProcesses() throws(Errno) -> ProcessSearch {
         try ProcessSearch.matching { process throws(LiveProcessError) in
-            try !process.payloads(in: try process.memoryMap()).isEmpty
+            let found = try process.payloads(in: try process.memoryMap())
+            return !found.present.isEmpty || !found.damaged.isEmpty
         }
     }
 
@@ -23,7 +24,7 @@ public enum Switchover {
     public static func interruptedProcesses() throws(Errno) -> ProcessSearch {
         try ProcessSearch.matching { process throws(LiveProcessError) in
             let stack = try PatchStack(of: process, in: try process.memoryMap())
-            if stack.payloads.contains(where: \.state.isSwitching) { return true }
+            if stack.hasOpenJournal || !stack.damaged.isEmpty { return true }
             let leftovers = try Leftovers(in: process)
             return !leftovers.isEmpty
         }

@@ -45,6 +45,8 @@ public enum SwitchRefusal: Equatable, Sendable {
     case outOfReach(symbol: String)
     /// The journal of an interrupted switch makes no sense, and jumps are in the way.
     case damagedJournal(name: String)
+    /// Functions lead to a payload whose state the process has spoiled.
+    case damagedPayload(name: String, damage: PayloadDamage)
     /// The detour is not what the payload says; somebody else wrote there.
     case detourDiffers(symbol: String, address: RemoteAddress, found: [UInt8])
     /// A thread is in a function whose code has no end, such as a main loop.
@@ -88,6 +90,7 @@ public enum SwitchRefusal: Equatable, Sendable {
         case .cannotMove: "switch.cannot-move"
         case .outOfReach: "switch.out-of-reach"
         case .damagedJournal: "switch.damaged-journal"
+        case .damagedPayload: "switch.damaged-payload"
         case .detourDiffers: "switch.detour-differs"
         case .neverReturns: "switch.never-returns"
         }
@@ -147,8 +150,13 @@ extension SwitchRefusal: CustomStringConvertible {
         case .outOfReach(let symbol):
             return "the detour of '\(symbol)' does not reach its patch"
         case .damagedJournal(let name):
-            return "the process has overwritten the journal of '\(name)', whose switch was "
-                + "interrupted; restart the program"
+            return "the switch of '\(name)' was interrupted, and its journal does not tell what "
+                + "stands at its functions: the process has written there, or has replaced an "
+                + "object; it goes on as it is, and only a restart of the program mends it"
+        case .damagedPayload(let name, let damage):
+            return "functions lead to the patch '\(name)', but \(damage.description), so that "
+                + "what they led to before is not known; they go on leading there until the "
+                + "program is restarted"
         case .detourDiffers(let symbol, let address, let found):
             return "the detour of '\(symbol)' at \(address) was overwritten: found "
                 + "\(Hexadecimal.text(found)); whoever wrote there has to undo it first"

@@ -115,7 +115,7 @@ extension AppliedPatch {
         let over = Dictionary(covered.map { ($0.symbol, $0.by) }, uniquingKeysWith: { $1 })
         return record.detours.map { detour in
             detour.symbol + (over[detour.symbol].map { " (under \($0))" } ?? "")
-        }.joined(separator: " ")
+        }.joined(separator: " ") + (damage.map { "; \($0.description)" } ?? "")
     }
 
     /// When it was applied, where it still is.
@@ -138,6 +138,7 @@ extension AppliedPatch {
             ],
             "covered": .array(
                 covered.map { ["symbol": .string($0.symbol), "by": .string($0.by)] }),
+            "damage": damage.map { .string($0.description) } ?? .null,
             "functions": .array(
                 record.detours.map {
                     [
