@@ -90,10 +90,12 @@ extension Activity: CustomStringConvertible {
     }
 
     private var sentence: String {
+        if stretch.isOfProbes { return "\(who) is in a call that a probe hides (uprobe)" }
         switch place {
-        case .programCounter(let address): "\(who) is in \(name(of: address))"
-        case .stack(_, let address): "\(who) will return into \(name(of: address))"
-        case .unknownStack(let pointer): "\(who) is on a stack that cannot be read, at \(pointer)"
+        case .programCounter(let address): return "\(who) is in \(name(of: address))"
+        case .stack(_, let address): return "\(who) will return into \(name(of: address))"
+        case .unknownStack(let pointer):
+            return "\(who) is on a stack that cannot be read, at \(pointer)"
         }
     }
 

@@ -42,7 +42,7 @@ public struct GuardedCode: Sendable {
         case function
     }
 
-    let stretches: [Stretch]
+    public let stretches: [Stretch]
     private let index: StretchIndex
 
     public init(_ stretches: [Stretch]) {
@@ -109,6 +109,18 @@ extension GuardedCode.Stretch {
             symbol: symbol, inside: first...last, degree: .function, start: range.start,
             neverReturns: neverReturns)
     }
+
+    /// Where the kernel has return addresses lead that a return probe (uretprobe) has
+    /// taken, and where it runs instructions that a probe stands on: a thread that is
+    /// there, or returns there, may be anywhere.
+    public static func probes(_ range: AddressRange<RemoteAddress>) -> Self? {
+        piece(range, symbol: probesName)
+    }
+
+    /// What the kernel calls that mapping.
+    public static let probesName = "[uprobes]"
+
+    var isOfProbes: Bool { symbol == Self.probesName }
 
     /// A piece of code that counts from its first byte on: a fragment of a
     /// function, or a payload.

@@ -1,3 +1,4 @@
+import Addresses
 import LiveProcess
 import PatchLinker
 
@@ -29,8 +30,26 @@ public struct AppliedPatch: Sendable {
     /// Functions that it replaces and that a later patch has taken over: their
     /// names, each with the patch on top.
     public let covered: [(symbol: String, by: String)]
+    /// Functions at whose entry somebody else has written.
+    public let disturbances: [Disturbance]
     /// What the process has done to it, where it is damaged.
     public let damage: PayloadDamage?
+
+    /// What somebody else has written at a function's entry.
+    public struct Disturbance: Hashable, Sendable {
+        public let symbol: String
+        public let address: RemoteAddress
+        public let found: [UInt8]
+        /// Whether it is an int3 over what would stand there: a debugger's, or a probe's.
+        public let isBreakpoint: Bool
+
+        /// Why nothing is written there.
+        var refusal: SwitchRefusal {
+            isBreakpoint
+                ? .breakpoint(symbol: symbol, address: address)
+                : .detourDiffers(symbol: symbol, address: address, found: found)
+        }
+    }
 }
 
 extension PatchStack {
@@ -40,14 +59,18 @@ extension PatchStack {
             + damaged.map { payload in
                 AppliedPatch(
                     record: payload.record, state: .damaged, appliedAt: nil, covered: [],
-                    damage: payload.damage)
+                    disturbances: [], damage: payload.damage)
             }
     }
 
     func patch(_ number: Int) -> AppliedPatch {
         let payload = payloads[number]
         var covered: [(symbol: String, by: String)] = []
+        var disturbances: [AppliedPatch.Disturbance] = []
         for (index, detour) in payload.record.detours.enumerated() {
+            if let obstruction = sites[detour.site]?.obstruction {
+                disturbances.append(obstruction.disturbance(of: detour.symbol))
+            }
             guard let layers = sites[detour.site]?.layers, let top = layers.first,
                 layers.dropFirst().contains(Layer(payload: number, detour: index))
             else { continue }
@@ -57,7 +80,7 @@ extension PatchStack {
         return AppliedPatch(
             record: payload.record, state: state(of: number),
             appliedAt: appliedAt == 0 ? nil : appliedAt, covered: covered,
-            damage: nil)
+            disturbances: disturbances, damage: nil)
     }
 
     private func state(of number: Int) -> AppliedPatch.State {

@@ -15,7 +15,10 @@ extension PatchPlan {
         var reasons: [SwitchRefusal] = []
         for patch in stack.patches where patch.state.isSwitchedIn {
             let record = patch.record
-            if patch.state == .mixed { reasons.append(.mixedState(name: record.name)) }
+            if patch.state == .mixed {
+                let found = patch.disturbances.map(\.refusal)
+                reasons += found.isEmpty ? [.mixedState(name: record.name)] : found
+            }
             if record.name == manifest.name, !manifest.isCumulative, !names.contains(record.name) {
                 reasons.append(.nameTaken(name: record.name, digest: record.digest))
             }

@@ -31,6 +31,25 @@ struct PatchStack {
         let layers: [Layer]
         /// It leads there by way of a stub: a switch has been interrupted.
         let isByWayOfStub: Bool
+        /// What stands there in place of either.
+        var obstruction: Obstruction?
+    }
+
+    /// Bytes at a site that are neither the original nor a jump of ours.
+    struct Obstruction {
+        let address: RemoteAddress
+        let found: [UInt8]
+        /// Where the function would lead without the int3 that stands there; nil where
+        /// it is something else.
+        let beneathBreakpoint: Destination?
+
+        func disturbance(of symbol: String) -> AppliedPatch.Disturbance {
+            .init(
+                symbol: symbol, address: address, found: found,
+                isBreakpoint: beneathBreakpoint != nil)
+        }
+
+        func refusal(of symbol: String) -> SwitchRefusal { disturbance(of: symbol).refusal }
     }
 
     /// Every detour for a site, whether or not it is in use.
@@ -48,8 +67,10 @@ struct PatchStack {
             }
         }
         for (address, layers) in detours {
-            sites[address] = site(
-                at: address, leadingTo: try destination(at: layers, in: process))
+            let destination = try destination(at: layers, in: process)
+            var site = site(at: address, leadingTo: destination)
+            if destination == nil { site.obstruction = try obstruction(at: layers, in: process) }
+            sites[address] = site
         }
     }
 
@@ -64,6 +85,27 @@ struct PatchStack {
             decisions[place] = (try? process.read(place, count: 8))?.contains { $0 != 0 }
         }
         return decisions
+    }
+
+    /// What stands at a site that leads nowhere we know.
+    private func obstruction(
+        at layers: [Layer], in process: TargetProcess
+    ) throws(LiveProcessError) -> Obstruction? {
+        var other: Obstruction?
+        for layer in layers {
+            let detour = self[layer]
+            let standing = try detour.standing(in: process)
+            for goal: Destination in [.code(detour.entry), .code(detour.stub), .original] {
+                guard let place = detour.breakpoint(in: standing, insteadOf: goal) else { continue }
+                return Obstruction(
+                    address: place, found: [PayloadRecord.Detour.int3], beneathBreakpoint: goal)
+            }
+            other =
+                other
+                ?? Obstruction(
+                    address: detour.site, found: standing.site, beneathBreakpoint: nil)
+        }
+        return other
     }
 
     /// Where a site leads, as the detours for it write and read it: two patches may go
@@ -146,12 +188,38 @@ struct PatchStack {
         layerCount(payload) > 0 || payloads[payload].state.isSwitching
             || payloads[payload].record.detours.contains { detour in
                 guard let site = sites[detour.site] else { return true }
+                if case .original? = site.obstruction?.beneathBreakpoint { return false }
                 return site.isByWayOfStub || site.destination == nil
             }
     }
 }
 
 extension PayloadRecord.Detour {
+    /// `int3` (CC, Intel SDM vol. 2): what debuggers and probes set.
+    static let int3: UInt8 = 0xcc
+
+    /// Where an int3 stands in place of a byte of what leads to `destination`; nil where
+    /// anything else differs too, or nothing.
+    func breakpoint(
+        in standing: WriteSequence.Standing, insteadOf destination: Destination
+    ) -> RemoteAddress? {
+        guard let bytes = bytes(leadingTo: destination) else { return nil }
+        var places: [RemoteAddress] = []
+        let parts = [
+            (site, bytes.site, standing.site),
+            (island?.address ?? site, bytes.island ?? [], standing.island ?? []),
+        ]
+        for (start, expected, found) in parts {
+            guard expected.count == found.count else { return nil }
+            for offset in expected.indices where expected[offset] != found[offset] {
+                guard found[offset] == Self.int3, let place = start.advanced(by: UInt64(offset))
+                else { return nil }
+                places.append(place)
+            }
+        }
+        return places.first
+    }
+
     /// What a word of the journal means; nil for a function that takes no part.
     func destination(of word: UInt64) -> Destination? {
         if word == 0 { return nil }

@@ -153,7 +153,10 @@ struct UnfinishedSwitch {
                 change.before, change.after, .code(change.detour.stub),
             ]
             guard let destination, known.contains(destination) else {
-                throw Self.damaged(participants, stack)
+                guard let obstruction = stack.sites[change.detour.site]?.obstruction else {
+                    throw Self.damaged(participants, stack)
+                }
+                throw .refused([obstruction.refusal(of: change.detour.symbol)])
             }
         }
         // One write within a page needs no word to be decided.
@@ -224,7 +227,7 @@ extension PatchStack {
 
 extension PayloadRecord.Detour {
     /// The bytes at the site and on the island.
-    fileprivate func standing(
+    func standing(
         in process: TargetProcess
     ) throws(LiveProcessError) -> WriteSequence.Standing {
         WriteSequence.Standing(

@@ -40,7 +40,8 @@ extension Switchover {
         let start = ContinuousClock().now
         return try alone(with: process, options) { () throws(SwitchoverError) in
             let stack = try stack(of: process)
-            guard stack.damaged.isEmpty else { throw .refused(stack.damaged.map(\.refusal)) }
+            let obstacles = stack.damaged.map(\.refusal) + stack.obstructions
+            guard obstacles.isEmpty else { throw .refused(obstacles) }
             var change = PatchSwitch()
             var guards = SwitchGuards()
             for (_, site) in stack.sites.sorted(by: { $0.key < $1.key }) {
@@ -82,7 +83,12 @@ extension Switchover {
         var reasons: [SwitchRefusal] = []
         for (index, detour) in record.detours.enumerated() {
             let layer = PatchStack.Layer(payload: number, detour: index)
-            guard let site = stack.sites[detour.site], site.destination != nil else {
+            guard let site = stack.sites[detour.site] else { continue }
+            if let obstruction = site.obstruction {
+                reasons.append(obstruction.refusal(of: detour.symbol))
+                continue
+            }
+            guard site.destination != nil else {
                 let found = (try? process.read(detour.site, count: detour.original.count)) ?? []
                 reasons.append(
                     .detourDiffers(symbol: detour.symbol, address: detour.site, found: found))
@@ -129,6 +135,17 @@ extension Switchover {
                 symbol: obstacle.detour.symbol,
                 reason: "its first instructions cannot run elsewhere")
         ])
+    }
+}
+
+extension PatchStack {
+    /// What somebody else has written where functions lead to patches, or may do so.
+    fileprivate var obstructions: [SwitchRefusal] {
+        payloads.indices.filter(isInUse).flatMap { number in
+            payloads[number].record.detours.compactMap { detour in
+                sites[detour.site]?.obstruction?.refusal(of: detour.symbol)
+            }
+        }
     }
 }
 

@@ -47,6 +47,8 @@ public enum SwitchRefusal: Equatable, Sendable {
     case damagedJournal(name: String)
     /// Functions lead to a payload whose state the process has spoiled.
     case damagedPayload(name: String, damage: PayloadDamage)
+    /// A debugger's or a probe's int3 stands in what a switch writes.
+    case breakpoint(symbol: String, address: RemoteAddress)
     /// The detour is not what the payload says; somebody else wrote there.
     case detourDiffers(symbol: String, address: RemoteAddress, found: [UInt8])
     /// A thread is in a function whose code has no end, such as a main loop.
@@ -91,6 +93,7 @@ public enum SwitchRefusal: Equatable, Sendable {
         case .outOfReach: "switch.out-of-reach"
         case .damagedJournal: "switch.damaged-journal"
         case .damagedPayload: "switch.damaged-payload"
+        case .breakpoint: "switch.breakpoint"
         case .detourDiffers: "switch.detour-differs"
         case .neverReturns: "switch.never-returns"
         }
@@ -157,9 +160,15 @@ extension SwitchRefusal: CustomStringConvertible {
             return "functions lead to the patch '\(name)', but \(damage.description), so that "
                 + "what they led to before is not known; they go on leading there until the "
                 + "program is restarted"
+        case .breakpoint(let symbol, let address):
+            return "a breakpoint (int3) stands at \(address), in the detour of '\(symbol)'. A "
+                + "debugger has to take it out first. If it is a probe (uprobe), restart the "
+                + "program before it comes there: the kernel runs what the file has there and goes "
+                + "on in the middle of the jump, and spoils the jump when the probe goes"
         case .detourDiffers(let symbol, let address, let found):
             return "the detour of '\(symbol)' at \(address) was overwritten: found "
-                + "\(Hexadecimal.text(found)); whoever wrote there has to undo it first"
+                + "\(Hexadecimal.text(found)); whoever wrote there has to undo it first, or "
+                + "the program has to be restarted"
         case .neverReturns(let activity):
             return "\(activity), and '\(activity.stretch.symbol)' never returns: no path "
                 + "through its code leads to its end, so waiting is of no use; patch the "

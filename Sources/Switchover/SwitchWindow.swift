@@ -93,6 +93,15 @@ struct SwitchWindow {
         _ = try process.looked { p throws(LiveProcessError) in try p.prefault(text: places) }
     }
 
+    /// What is guarded, in a process with that map: where functions are, what probes hide
+    /// counts too.
+    private func guarded(in map: MemoryMap) -> GuardedCode {
+        guard guarded.stretches.contains(where: { $0.degree == .function }) else { return guarded }
+        let probes = map.regions.filter { $0.path == GuardedCode.Stretch.probesName }
+            .compactMap { GuardedCode.Stretch.probes($0.range) }
+        return probes.isEmpty ? guarded : GuardedCode(guarded.stretches + probes)
+    }
+
     /// - Parameter isLast: whether to look at other threads although one was found
     ///   busy, so that the refusal names them.
     private func attempt(
@@ -100,7 +109,7 @@ struct SwitchWindow {
     ) throws(SwitchoverError) -> Passage {
         let map = try process.looked { p throws(LiveProcessError) in try p.memoryMap() }
         var judge = ThreadJudge(
-            guarded, process: process, map: map, frames: frames, watched: stays.threads)
+            guarded(in: map), process: process, map: map, frames: frames, watched: stays.threads)
         options.observe(.stopping)
         let outcome = try process.looked { p throws(LiveProcessError) in
             try p.withAllThreadsStopped(

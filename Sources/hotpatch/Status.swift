@@ -115,7 +115,16 @@ extension AppliedPatch {
         let over = Dictionary(covered.map { ($0.symbol, $0.by) }, uniquingKeysWith: { $1 })
         return record.detours.map { detour in
             detour.symbol + (over[detour.symbol].map { " (under \($0))" } ?? "")
+                + (disturbed[detour.symbol].map { " (\($0))" } ?? "")
         }.joined(separator: " ") + (damage.map { "; \($0.description)" } ?? "")
+    }
+
+    /// What somebody else has written at a function's entry.
+    private var disturbed: [String: String] {
+        Dictionary(
+            disturbances.map {
+                ($0.symbol, $0.isBreakpoint ? "breakpoint at \($0.address)" : "overwritten")
+            }, uniquingKeysWith: { first, _ in first })
     }
 
     /// When it was applied, where it still is.
@@ -138,6 +147,14 @@ extension AppliedPatch {
             ],
             "covered": .array(
                 covered.map { ["symbol": .string($0.symbol), "by": .string($0.by)] }),
+            "disturbances": .array(
+                disturbances.map {
+                    [
+                        "symbol": .string($0.symbol), "address": .string("\($0.address)"),
+                        "found": .string(Hexadecimal.text($0.found)),
+                        "breakpoint": .bool($0.isBreakpoint),
+                    ]
+                }),
             "damage": damage.map { .string($0.description) } ?? .null,
             "functions": .array(
                 record.detours.map {

@@ -10,8 +10,8 @@ import Testing
         let patch: FilePath
         var target: [String] { ["--pid", "\(victim.pid)"] }
 
-        init(_ arguments: [String] = []) throws {
-            let program = try Program.compile("busy")
+        init(_ arguments: [String] = [], of program: FilePath? = nil) throws {
+            let program = try program ?? Program.compile("busy")
             patch = try Patch.build("busy-fix", for: program)
             victim = try startVictim(program, arguments)
         }
@@ -54,6 +54,26 @@ import Testing
         #expect(try scene.victim.ask("leave") == "old")
         try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
         #expect(try scene.victim.ask("ask") == "new")
+    }
+
+    /// A probe at the return of what the function calls has put an address of its own in
+    /// the place of the one that leads back.
+    @Test(.enabled(if: Probe.areAvailable, "uprobes take root"))
+    func aReturnProbeHidesNothing() throws {
+        let directory = try TemporaryDirectory()
+        let program = try Program.copy(Program.compile("busy"), to: directory)
+        let scene = try Scene(of: program)
+        let probe = try Probe(.atReturn, of: "untabled_read", in: program)
+        let thread = try scene.enter("untabled")
+        for command in ["check", "apply"] {
+            try Tool.expect(
+                3, [command, scene.patch.string, "--timeout", "0.2"] + scene.target,
+                says: ["thread \(thread) ('lingerer') is in a call that a probe hides"])
+        }
+        #expect(try scene.victim.ask("leave") == "old")
+        try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
+        #expect(try scene.victim.ask("ask") == "new")
+        try probe.remove()
     }
 
     @Test func aThreadIsNoProcess() throws {

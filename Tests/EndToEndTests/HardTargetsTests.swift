@@ -230,32 +230,67 @@ import Testing
 
     /// The kernel has put an int3 into the function, and goes on with what the file
     /// has there.
-    @Test(.enabled(if: Probe.areAvailable, "uprobes take tracefs and root"))
+    @Test(.enabled(if: Probe.areAvailable, "uprobes take root"))
     func aFunctionWithAProbe() throws {
         let directory = try TemporaryDirectory()
         let program = try Program.copy(Program.compile("life"), to: directory)
         let patch = try Patch.build("life-fix", for: program)
         let victim = try startVictim(program)
         let target = ["--pid", "\(victim.pid)"]
-        let function = try #require(try PatchFile.read(path: patch).manifest.functions.first)
-        let image = try ELFImage.open(path: program)
-        let text = try #require(image.section(at: function.range.start))
-        let offset =
-            text.offset.rawValue + function.range.start.rawValue - text.address.rawValue
-        do {
-            let probe = try Probe(in: program, at: offset)
-            #expect(try MappedFunction(patch, in: victim).read().first == 0xcc)
-            #expect(try victim.ask("ask") == "old")
-            for command in ["check", "apply"] {
-                try Tool.expect(
-                    2, [command, patch.string] + target,
-                    says: ["'answer'", "found cc", "a probe", "switch.bytes-differ"])
-            }
-            #expect(try victim.ask("ask") == "old")
-            try probe.remove()
+        let probe = try Probe(.atEntry, of: "answer", in: program)
+        #expect(try MappedFunction(patch, in: victim).read().first == 0xcc)
+        #expect(try victim.ask("ask") == "old")
+        for command in ["check", "apply"] {
+            try Tool.expect(
+                2, [command, patch.string] + target,
+                says: ["'answer'", "found cc", "a probe", "switch.bytes-differ"])
         }
+        #expect(try victim.ask("ask") == "old")
+        try probe.remove()
         try Tool.expect(0, ["apply", patch.string] + target)
         #expect(try victim.ask("ask") == "new")
+    }
+
+    /// A probe that was set after the patch stands in the jump, and goes on in the middle
+    /// of it. Nothing is written over it, and everything tells of it.
+    @Test(.enabled(if: Probe.areAvailable, "uprobes take root"))
+    func aProbeInADetour() throws {
+        let directory = try TemporaryDirectory()
+        let program = try Program.copy(Program.compile("life"), to: directory)
+        let patch = try Patch.build("life-fix", for: program)
+        let rival = try Patch.build("life-fix", for: program, name: "rival")
+        let victim = try startVictim(program)
+        let target = ["--pid", "\(victim.pid)"]
+        let function = try MappedFunction(patch, in: victim)
+        let original = try function.read()
+        try Tool.expect(0, ["apply", patch.string] + target)
+        let patched = try function.read()
+        let probe = try Probe(.atEntry, of: "answer", in: program)
+        let probed = try function.read()
+        #expect(probed == [0xcc] + patched.dropFirst())
+        try Tool.expect(0, ["status"] + target, says: ["mixed", "answer (breakpoint at 0x"])
+        let status = try Tool.json(["status"] + target).member("patches").elements()
+        let found = try #require(try status.first?.member("disturbances").elements().first)
+        #expect(try found.member("breakpoint").bool())
+        let changes = [
+            ["revert", "life-fix"], ["revert", "--all"], ["check", rival.string],
+            ["apply", rival.string],
+        ]
+        for command in changes {
+            try Tool.expect(
+                2, command + target, says: ["'answer'", "probe", "switch.breakpoint"])
+        }
+        #expect(try function.read() == probed)
+        try probe.remove()
+        // The kernel puts back what the file has there, and the jump is gone for good.
+        let torn = try function.read()
+        #expect(torn == Array(original[..<1] + patched[1...]))
+        try Tool.expect(0, ["status"] + target, says: ["mixed", "answer (overwritten)"])
+        for change in changes {
+            try Tool.expect(
+                2, change + target, says: ["'answer'", "was overwritten", "switch.detour-differs"])
+        }
+        #expect(try function.read() == torn)
     }
 
     // MARK: - Elsewhere, and at the end
@@ -306,41 +341,6 @@ import Testing
         return pattern.map { !$0.hasPrefix("|") && !$0.hasPrefix("/") && !$0.hasPrefix("@") }
             ?? false
     }()
-}
-
-/// A uprobe, set through tracefs, gone with this value.
-private final class Probe {
-    private static let folder = FilePath("/sys/kernel/tracing")
-    private let name: String
-    private var isSet = true
-
-    static var areAvailable: Bool {
-        unsafe access(folder.appending("uprobe_events").string, W_OK) == 0
-    }
-
-    init(in file: FilePath, at offset: UInt64) throws {
-        name = "hotpatch_test_\(getpid())/answer"
-        try Self.write(
-            "p:\(name) \(file):0x\(String(offset, radix: 16))", to: "uprobe_events")
-        try Self.write("1", to: "events/\(name)/enable")
-    }
-
-    func remove() throws {
-        guard isSet else { return }
-        isSet = false
-        try Self.write("0", to: "events/\(name)/enable")
-        try Self.write("-:\(name)", to: "uprobe_events")
-    }
-
-    deinit {
-        do { try remove() } catch { print("cannot remove the uprobe \(name): \(error)") }
-    }
-
-    private static func write(_ text: String, to name: String) throws {
-        let file = try FileDescriptor.open(
-            folder.appending(name), .writeOnly, options: [.append, .closeOnExec])
-        try file.closeAfter { _ = try file.writeAll(Array((text + "\n").utf8)) }
-    }
 }
 
 /// A program in namespaces and a root of its own.

@@ -6,7 +6,7 @@ import Synchronization
 /// What a test helper could not do. The text says what was tried.
 public struct TestSupportError: Error, CustomStringConvertible {
     public let description: String
-    init(_ description: String) { self.description = description }
+    public init(_ description: String) { self.description = description }
 }
 
 /// How a process ended.
