@@ -100,11 +100,17 @@ let package = Package(
             ["Addresses", "ELFImage", "PatchFile", "LiveProcess", "Switchover"]),
         room("Watching", ["JSONText", "LiveProcess", system]),
         room(
+            "Coverage",
+            [
+                "Addresses", "PatchFile", "LiveProcess", "PatchLinker", "PatchStore", "Switchover",
+                "Watching", system,
+            ]),
+        room(
             "HotpatchKit",
             [
                 "Addresses", "Threads", "ELFImage", "Patchability", "PatchFile", "Authoring",
                 "LiveProcess", "PatchLinker", "PatchStore", "Quiescence", "Switchover", "Startup",
-                "Watching", "Diagnosis",
+                "Watching", "Coverage", "Diagnosis",
             ]),
         .executableTarget(
             name: "hotpatch",

@@ -9,6 +9,7 @@
 /// answers only the thread that seized a process.
 @_exported import Addresses
 @_exported import Authoring
+@_exported import Coverage
 @_exported import Diagnosis
 @_exported import ELFImage
 @_exported import LiveProcess

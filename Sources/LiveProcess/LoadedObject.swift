@@ -124,6 +124,29 @@ extension TargetProcess {
         return body(file.rawValue)
     }
 
+    /// The file that now has the name of a loaded object, and that a restart would
+    /// load; nil where it is the one that is mapped.
+    ///
+    /// Throws `fileUnavailable` where no file has that name, or `image` where it is
+    /// not a sound ELF object.
+    public func successor(of object: LoadedObject) throws(LiveProcessError) -> ELFImage? {
+        guard let region = object.regions.first else { return nil }
+        let file: Descriptor
+        do throws(Errno) {
+            // What lies there now may be a pipe that nobody writes to.
+            file = try Descriptor.open(
+                "root" + object.path, in: memberFolder.rawValue, O_RDONLY | O_NONBLOCK)
+            if try file.identity().inode == region.inode, !object.isDeleted { return nil }
+        } catch {
+            throw .fileUnavailable(id, path: object.path, reason: "\(error)")
+        }
+        do {
+            return try ELFImage.open(descriptor: file.rawValue, name: object.path)
+        } catch {
+            throw .image(id, error)
+        }
+    }
+
     private func open(_ object: LoadedObject) throws(LiveProcessError) -> Descriptor {
         guard let region = object.regions.first else {
             throw .fileUnavailable(id, path: object.path, reason: "nothing of it is mapped")

@@ -120,6 +120,8 @@ public struct StoreContents: Sendable {
     public let damaged: [DamagedPatch]
     public let withdrawn: [WithdrawnPatch]
 
+    public static let empty = StoreContents(entries: [], patches: [], damaged: [], withdrawn: [])
+
     /// The patches for one base, in order.
     public func series(of base: BaseIdentity) -> [InstalledPatch] {
         patches.filter { $0.base == base }

@@ -96,6 +96,17 @@ struct BaseObject {
     }
 }
 
+extension Base {
+    /// The object of a process that this is the base of.
+    ///
+    /// Throws `refused` with `baseNotLoaded` or `baseLoadedTwice`, or `process`.
+    public func object(
+        among objects: [LoadedObject], of process: TargetProcess, _ images: ObjectImages
+    ) throws(SwitchoverError) -> LoadedObject {
+        try BaseObject.find(self, among: objects, of: process, images).object
+    }
+}
+
 extension LoadedObject {
     /// The last component of the path.
     var fileName: String { path.split(separator: "/").last.map(String.init) ?? path }

@@ -108,6 +108,29 @@ import Testing
         }
     }
 
+    @Test func whatARestartWouldLoadIsTold() throws {
+        let folder = try TemporaryDirectory()
+        let path = folder.path.appending("copy")
+        let build = try Fixture.compile("threads", flags: ["-O1", "-pthread"])
+        #expect(try Command.run("cp", [build.string, path.string]).succeeded)
+        let victim = try Victim(path, ["0"])
+        _ = try victim.readLine()
+        let target = try TargetProcess.find(ProcessID(rawValue: victim.pid))
+        func program() throws -> LoadedObject {
+            try #require(try target.loadedObjects().first(where: \.isProgram))
+        }
+        #expect(try target.successor(of: program()) == nil)
+        #expect(
+            try Command.run("cp", ["--remove-destination", "/bin/true", path.string]).succeeded)
+        let successor = try #require(try target.successor(of: program()))
+        #expect(try successor.notes.buildID != program().buildID)
+        #expect(unsafe unlink(path.string) == 0)
+        #expect(throws: LiveProcessError.self) { try target.successor(of: program()) }
+        // Nobody writes to it.
+        #expect(unsafe mkfifo(path.string, 0o600) == 0)
+        #expect(throws: LiveProcessError.self) { try target.successor(of: program()) }
+    }
+
     @Test func aDeletedProgramIsStillOpened() throws {
         let program = try Fixture.compile("threads", flags: ["-O1", "-pthread"])
         let directory = try TemporaryDirectory()
