@@ -68,6 +68,7 @@ let package = Package(
         shim("CJSON", over: ["LibJansson"]),
         shim("CLinuxTrace"),
         shim("CTrials"),
+        shim("CFanotify"),
         shim("CUnwind", over: ["LibDW"]),
         room("Addresses", []),
         room("Threads", ["CLinuxTrace", system]),

@@ -1,0 +1,106 @@
+#define _GNU_SOURCE
+#include "CFanotify.h"
+#include "Helpers.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int cfanotify_open_group(void) {
+    // FAN_REPORT_TID: without it, an exec by a thread other than the first would name
+    // the wrong one. Unlimited: a question that does not fit is never asked.
+    return outcome(fanotify_init(
+        FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_TID | FAN_UNLIMITED_QUEUE |
+            FAN_UNLIMITED_MARKS,
+        O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+}
+
+int cfanotify_mark(int group, enum cfanotify_occasion occasion, int file, bool add) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    return outcome(fanotify_mark(
+        group, add ? FAN_MARK_ADD : FAN_MARK_REMOVE,
+        occasion == CFANOTIFY_EXECUTION ? FAN_OPEN_EXEC_PERM : FAN_OPEN_PERM, AT_FDCWD, path));
+}
+
+int cfanotify_read(int group, struct cfanotify_question *questions, size_t count) {
+    struct fanotify_event_metadata events[64];
+    if (count > sizeof events / sizeof *events) count = sizeof events / sizeof *events;
+    ssize_t size = read(group, events, count * sizeof *events);
+    if (size < 0) return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    int found = 0;
+    for (struct fanotify_event_metadata *event = events; FAN_EVENT_OK(event, size);
+         event = FAN_EVENT_NEXT(event, size)) {
+        if (event->vers != FANOTIFY_METADATA_VERSION) return -EPROTO;
+        if (event->fd < 0) continue;
+        questions[found++] = (struct cfanotify_question){
+            .file = event->fd,
+            .thread = event->pid,
+            .executes = (event->mask & FAN_OPEN_EXEC_PERM) != 0,
+        };
+    }
+    return found;
+}
+
+int cfanotify_allow(int group, int file) {
+    struct fanotify_response response = {.fd = file, .response = FAN_ALLOW};
+    long written;
+    do written = write(group, &response, sizeof response);
+    while (written < 0 && errno == EINTR);
+    return written < 0 ? -errno : 0;
+}
+
+int cfanotify_set_alarm(int milliseconds) {
+    struct itimerval timer = {
+        .it_value = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000}};
+    return outcome(setitimer(ITIMER_REAL, &timer, NULL));
+}
+
+int cfanotify_signal_descriptor(const int *signals, size_t count) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t index = 0; index < count; index++) sigaddset(&set, signals[index]);
+    return outcome(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+int cfanotify_next_signal(int descriptor) {
+    struct signalfd_siginfo info;
+    ssize_t size = read(descriptor, &info, sizeof info);
+    if (size < 0) return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    return (int)info.ssi_signo;
+}
+
+int cfanotify_send_signal(int process, int signal) {
+    return outcome(syscall(SYS_pidfd_send_signal, process, signal, NULL, 0));
+}
+
+int cfanotify_send_datagram(const char *path, const char *text) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof address.sun_path) return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, length);
+    if (path[0] == '@') address.sun_path[0] = 0;
+    int file = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (file < 0) return -errno;
+    // An abstract name is as long as it is said to be, a path ends with its null byte.
+    socklen_t size =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (path[0] == '@' ? 0 : 1));
+    int result = outcome(sendto(
+        file, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&address, size));
+    close(file);
+    return result;
+}
+
+int cfanotify_stay_in_memory(void) {
+    // On fault: what was never touched stays where it is.
+    return outcome(mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT));
+}
