@@ -99,7 +99,12 @@ let package = Package(
         room(
             "Startup",
             ["Addresses", "ELFImage", "PatchFile", "LiveProcess", "Switchover"]),
-        room("Watching", ["JSONText", "LiveProcess", system]),
+        room(
+            "Watching",
+            [
+                "Addresses", "JSONText", "ELFImage", "PatchFile", "PatchStore", "LiveProcess",
+                "Switchover", "Startup", "Threads", "CFanotify", "CLinuxTrace", system, logging,
+            ]),
         room(
             "Coverage",
             [
@@ -157,7 +162,12 @@ let package = Package(
                 "Authoring", "LiveProcess", "PatchFile", "Startup", "Switchover", "TestSupport",
                 system,
             ]),
-        tests("WatchingTests", ["JSONText", "LiveProcess", "TestSupport", "Watching", system]),
+        tests(
+            "WatchingTests",
+            [
+                "JSONText", "LiveProcess", "PatchFile", "PatchStore", "TestSupport", "Watching",
+                system,
+            ]),
         tests(
             "PatchLinkerTests",
             [

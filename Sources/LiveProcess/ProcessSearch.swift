@@ -55,7 +55,7 @@ public struct ProcessSearch: Sendable {
     }
 
     /// The numbers of all processes, ascending.
-    static func allProcesses() throws(Errno) -> [ProcessID] {
+    package static func allProcesses() throws(Errno) -> [ProcessID] {
         var folder = try NumberedFolder(opening: "/proc")
         return try folder.read().map(ProcessID.init(rawValue:)).sorted()
     }

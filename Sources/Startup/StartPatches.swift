@@ -7,17 +7,22 @@ import Switchover
 public struct StartPatches: Sendable {
     let patches: [PatchFile]
     let options: SwitchOptions
+    let patience: Duration
 
     /// - Parameters:
     ///   - patches: those of one base go in one after the other, in this order.
     ///   - options: who uses the same for many programs reads each file once.
     ///     `timeout` is how long another instance of this tool that works on the
     ///     process is waited for.
+    ///   - patience: how long a thread is led on. Its system calls may wait for anything,
+    ///     such as a library on a file system that does not answer.
     public init(
-        _ patches: [PatchFile], options: SwitchOptions = SwitchOptions(timeout: .milliseconds(200))
+        _ patches: [PatchFile], options: SwitchOptions = SwitchOptions(timeout: .milliseconds(200)),
+        patience: Duration = .seconds(60)
     ) {
         self.patches = patches
         self.options = options
+        self.patience = patience
     }
 
     /// Patches a program that stands at its exec (``HeldThread/init(atExecOf:)``),

@@ -11,6 +11,7 @@ struct StartSession {
     private let process: TargetProcess
     private var options: SwitchOptions
     private let patches: [PatchFile]
+    private let deadline: ContinuousClock.Instant
     /// By the number of the patch.
     private var outcomes: [Int: Result<SwitchReport, StartFailure>] = [:]
     /// Those that are still to be put in, in their order.
@@ -45,6 +46,7 @@ struct StartSession {
         try process.requireSupportedProgram()
         options = start.options
         patches = start.patches
+        deadline = .now + start.patience
         pending = Array(start.patches.indices)
         // AT_BASE; 0 for a program without an interpreter.
         linker = try process.auxiliaryVector()[7].flatMap {
@@ -223,7 +225,12 @@ extension StartSession {
     }
 
     private func advance(after calls: Int) throws(StartFailure) -> HeldThread.FinishedCall {
-        switch try looked({ _ throws(LiveProcessError) in try thread.advance() }) {
+        let left = min(deadline - .now, .seconds(1)) / .nanoseconds(1)
+        guard left > 0 else { throw .tooSlow(calls: calls) }
+        let event = try looked { _ throws(LiveProcessError) in
+            try thread.advance(atMost: UInt64(left))
+        }
+        switch event {
         case .call(let call): return call
         case .exec: throw .process(.programChanged(process.id))
         case .ended: throw .process(.ended(process.id))

@@ -45,4 +45,10 @@ package struct OSThread: ~Copyable {
         let place = "/proc/self/task/\(body.number.load(ordering: .relaxed))"
         while unsafe access(place, F_OK) == 0 { usleep(20) }
     }
+
+    /// Leaves it to itself: nobody waits for its end.
+    package consuming func detach() { pthread_detach(thread) }
+
+    /// The kernel's number of the calling thread.
+    package static var current: Int32 { clinux_thread_id() }
 }

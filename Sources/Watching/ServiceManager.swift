@@ -1,0 +1,37 @@
+import CFanotify
+import Glibc
+import LiveProcess
+
+/// What the service manager is told, where there is one (sd_notify(3)): one datagram
+/// a message. Where nobody listens, nothing happens.
+struct ServiceManager: Sendable {
+    private let socket: String?
+    /// How often it wants a sign of life, in nanoseconds: half of what it allows.
+    let watchdogInterval: UInt64?
+
+    /// From NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID of the environment.
+    init(environment: (String) -> String?, process: Int32 = getpid()) {
+        socket = environment("NOTIFY_SOCKET").flatMap { $0.isEmpty ? nil : $0 }
+        let isForOther = environment("WATCHDOG_PID").map { Int32($0) != process } ?? false
+        watchdogInterval =
+            isForOther
+            ? nil : environment("WATCHDOG_USEC").flatMap { UInt64($0) }.map { $0 &* 500 }
+    }
+
+    func tellReady(status: String) { send(["READY=1", "STATUS=" + line(status)]) }
+    func tell(status: String) { send(["STATUS=" + line(status)]) }
+    func tellStopping() { send(["STOPPING=1"]) }
+    func tellAlive() { send(["WATCHDOG=1"]) }
+
+    /// The manager waits for the READY=1 that follows.
+    func tellReloading() {
+        send(["RELOADING=1", "MONOTONIC_USEC=\(monotonicNanoseconds() / 1000)"])
+    }
+
+    private func line(_ text: String) -> String { String(text.prefix { $0 != "\n" }) }
+
+    private func send(_ assignments: [String]) {
+        guard let socket else { return }
+        _ = unsafe cfanotify_send_datagram(socket, assignments.joined(separator: "\n"))
+    }
+}
