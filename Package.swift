@@ -166,7 +166,7 @@ let package = Package(
             "WatchingTests",
             [
                 "JSONText", "LiveProcess", "PatchFile", "PatchStore", "TestSupport", "Watching",
-                system,
+                "hotpatch", system,
             ]),
         tests(
             "PatchLinkerTests",

@@ -1,4 +1,5 @@
 import HotpatchKit
+import SystemPackage
 
 extension Failure {
     /// The failure that an error of one of the rooms is for the user, or nil
@@ -14,6 +15,7 @@ extension Failure {
             self.init(error.exitStatus, error.code, error)
         case let error as LiveProcessError: self.init(error)
         case let error as StoreError: self.init(error)
+        case let error as WatchError: self.init(error.exitStatus, error.code, error)
         case let error as LinkError: self.init(.refused, error.code, error)
         case let error as SwitchoverError: self.init(error)
         default: return nil
@@ -76,6 +78,17 @@ extension StoreError {
         case .busy: .timedOut
         case .refused(.notInstalled): .noSuchTarget
         case .refused: .refused
+        }
+    }
+}
+
+extension WatchError {
+    fileprivate var exitStatus: ExitStatus {
+        switch self {
+        case .system(_, .notPermitted), .system(_, .permissionDenied): .notPermitted
+        case .store(let error): error.exitStatus
+        case .occupied: .timedOut
+        case .system, .unreadable, .guardianLost, .heldTooLong: .failed
         }
     }
 }

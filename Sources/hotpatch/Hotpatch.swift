@@ -24,7 +24,7 @@ struct Hotpatch: ParsableCommand {
         subcommands: [
             ListSymbols.self, Inspect.self, Build.self, Show.self, Apply.self, Check.self,
             Revert.self, Status.self, Recover.self, Install.self, Uninstall.self, Log.self,
-            Doctor.self,
+            Watch.self, Doctor.self,
         ])
 
     static let version = "0.1.0"
