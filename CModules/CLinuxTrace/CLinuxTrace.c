@@ -7,9 +7,11 @@
 #include <linux/kcmp.h>
 #include <linux/ptrace.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 // glibc's <sys/ptrace.h> and the kernel's header define the same names; the
@@ -41,6 +43,61 @@ int clinux_thread_id(void) {
     return gettid();
 }
 
+int clinux_fork_apart(void) {
+    // No signal tells of the end of the process in between (clone(2)): one that the
+    // caller holds back would go with it into the program that it runs next.
+    long between = outcome(syscall(SYS_clone, 0UL, NULL, NULL, NULL, 0UL));
+    if (between < 0) {
+        return (int)between;
+    }
+    if (between == 0) {
+        pid_t apart = fork();
+        if (apart == 0) {
+            return 0;
+        }
+        _exit(apart < 0 ? errno : 0);
+    }
+    int status = 0;
+    while (waitpid((pid_t)between, &status, __WALL) < 0) {
+        if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    if (!WIFEXITED(status)) {
+        return -EAGAIN;
+    }
+    return WEXITSTATUS(status) == 0 ? 1 : -WEXITSTATUS(status);
+}
+
+int clinux_keep_only(int descriptor) {
+    int kept = fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (kept < 0) {
+        return -errno;
+    }
+    if (descriptor <= STDERR_FILENO) {
+        close(descriptor);
+    }
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (nothing >= 0) {
+        dup2(nothing, STDIN_FILENO);
+        dup2(nothing, STDOUT_FILENO);
+    }
+    // Before Linux 5.9 they stay open until this process ends.
+    if (kept > STDERR_FILENO + 1) {
+        close_range(STDERR_FILENO + 1, (unsigned)kept - 1, 0);
+    }
+    close_range((unsigned)kept + 1, ~0U, 0);
+    return kept;
+}
+
+int clinux_allow_tracer(int pid) {
+    return (int)outcome(prctl(PR_SET_PTRACER, (unsigned long)pid, 0, 0, 0));
+}
+
+int clinux_has_capabilities(const char *path) {
+    return getxattr(path, "security.capability", NULL, 0) > 0;
+}
+
 int clinux_seize(int tid, unsigned options) {
     return (int)outcome(ptrace(PTRACE_SEIZE, tid, NULL, (unsigned long)options));
 }
@@ -58,6 +115,7 @@ int clinux_resume(int tid, enum clinux_resumption how, int signal) {
         [CLINUX_CONTINUE] = PTRACE_CONT,
         [CLINUX_SYSCALL] = PTRACE_SYSCALL,
         [CLINUX_DETACH] = PTRACE_DETACH,
+        [CLINUX_LISTEN] = PTRACE_LISTEN,
     };
     return (int)outcome(ptrace(requests[how], tid, NULL, (long)signal));
 }

@@ -142,9 +142,21 @@ public struct HeldThread: Sendable {
         }
     }
 
-    /// Ends the process, which has not run an instruction of its own, or has to go.
-    public func kill() {
-        Glibc.kill(process.rawValue, SIGKILL)
+    /// Lets the process end with an exit status of ours (0 to 255) in place of whatever
+    /// it was about to do. Where that cannot be done, it is killed.
+    public func endProcess(status: UInt8) {
+        do throws(Errno) {
+            var registers = Registers()
+            try tracee.readRegisters(&registers)
+            try tracee.poke(systemCallAt: registers.programCounter)
+            registers.raw.orig_rax = .max  // in no system call
+            registers.raw.rax = 231  // exit_group
+            registers.raw.rdi = UInt64(status)
+            try tracee.writeRegisters(registers)
+            try tracee.resume(CLINUX_DETACH)
+        } catch {
+            kill(process.rawValue, SIGKILL)
+        }
     }
 
     private static func state(of thread: ThreadID, in process: ProcessID) -> TaskState? {

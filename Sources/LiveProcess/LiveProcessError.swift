@@ -49,6 +49,8 @@ public enum LiveProcessError: Error, Equatable, Sendable {
     /// The thread that made the call ended in the middle of it: whether the call
     /// was carried out is not known.
     case lostDuringCall(ProcessID, name: String)
+    /// The process that was to patch this one at its exec ended before it could.
+    case attendantLost(ProcessID)
     /// Not every thread can be stopped now; later it may be possible.
     case cannotStopNow(ProcessID, StopObstacle)
 }
@@ -104,6 +106,7 @@ extension LiveProcessError {
         case .noRoomForStub: "process.no-room-for-stub"
         case .noThreadForCall: "process.no-thread-for-call"
         case .lostDuringCall: "process.lost-during-call"
+        case .attendantLost: "process.attendant-lost"
         case .cannotStopNow: "process.cannot-stop-now"
         }
     }
@@ -164,6 +167,10 @@ extension LiveProcessError: CustomStringConvertible {
             "no thread of process \(pid) could make a system call: \(reason); run this again"
         case .lostDuringCall(let pid, let name):
             "the thread of process \(pid) that was to call \(name) ended in the middle of it"
+        case .attendantLost(let pid):
+            "the process that was to patch process \(pid) at its start ended before it could: it "
+                + "was killed, by somebody, for want of memory, or by a seccomp filter that "
+                + "does not permit ptrace"
         case .cannotStopNow(let pid, let obstacle):
             "process \(pid) cannot be stopped as a whole now: \(obstacle)"
         }

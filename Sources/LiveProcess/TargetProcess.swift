@@ -244,6 +244,16 @@ public final class TargetProcess: Sendable {
             ? (String(link.dropLast(remark.count)), true) : (link, false)
     }
 
+    /// The file of the program, whatever it is called.
+    public func programFile() throws(LiveProcessError) -> FileIdentity {
+        do throws(Errno) {
+            return try Descriptor.open("exe", in: memberFolder.rawValue, Descriptor.pathOnly)
+                .identity()
+        } catch {
+            throw failure(error, "look at the program of")
+        }
+    }
+
     /// Checks that the program is one for 64-bit x86. Throws `foreignProgram`.
     public func requireSupportedProgram() throws(LiveProcessError) {
         let header: [UInt8]
@@ -319,6 +329,12 @@ public final class TargetProcess: Sendable {
     }
 
     // MARK: Permission
+
+    /// The calling process has CAP_SYS_PTRACE.
+    public static var mayCallerTraceAll: Bool {
+        guard let text = try? Descriptor.open("/proc/self/status").readToEnd() else { return false }
+        return ProcessFacts(parsing: text)?.mayTraceAll ?? false
+    }
 
     /// What most likely keeps the caller from this process.
     func permissionCause() -> PermissionCause {

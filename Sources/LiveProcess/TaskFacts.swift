@@ -84,6 +84,8 @@ public struct ProcessFacts: Sendable {
     public let threadCount: Int
     /// 0 none, 1 strict, 2 a filter (prctl(2), PR_SET_SECCOMP).
     public let seccompMode: Int
+    /// CAP_SYS_PTRACE is among its effective capabilities (capabilities(7)).
+    let mayTraceAll: Bool
     /// Its core is being written, and then it ends.
     public let isDumpingCore: Bool
     /// Its numbers in the pid namespaces from ours to its own.
@@ -114,6 +116,7 @@ public struct ProcessFacts: Sendable {
         parent = ProcessID(rawValue: Int32(truncatingIfNeeded: numbers("PPid").first ?? 0))
         threadCount = Int(truncatingIfNeeded: numbers("Threads").first ?? 0)
         seccompMode = Int(truncatingIfNeeded: numbers("Seccomp").first ?? 0)
+        mayTraceAll = UInt64(values["CapEff"] ?? "", radix: 16).map { $0 & 1 << 19 != 0 } ?? false
         isDumpingCore = numbers("CoreDumping").first == 1
         namespaceIDs = numbers("NSpid").map { Int32(truncatingIfNeeded: $0) }
     }

@@ -22,22 +22,41 @@ public struct ThreadBeforeExec: Sendable {
     public init(
         _ id: ThreadID? = nil, of process: TargetProcess
     ) throws(LiveProcessError) {
-        self.process = process.id
-        self.id = id ?? ThreadID(rawValue: process.id.rawValue)
-        do throws(Errno) { try Tracee(id: self.id.rawValue).seize() } catch {
-            throw process.seizeFailure(self.id, error)
+        let id = id ?? ThreadID(rawValue: process.id.rawValue)
+        do throws(Errno) { try self.init(seizing: id, of: process.id) } catch {
+            throw process.seizeFailure(id, error)
+        }
+    }
+
+    init(seizing id: ThreadID, of process: ProcessID) throws(Errno) {
+        self.process = process
+        self.id = id
+        try Tracee(id: id.rawValue).seize()
+    }
+
+    /// Lets a thread that stands at its exec run this program, until it runs another.
+    ///
+    /// Throws `ended`.
+    public init(running held: HeldThread) throws(LiveProcessError) {
+        process = held.process
+        id = held.id
+        do throws(Errno) { try held.tracee.resume(CLINUX_CONTINUE) } catch {
+            throw .ended(process)
         }
     }
 
     /// Waits until it runs another program. Signals that come meanwhile it takes.
     ///
     /// - Parameter nanoseconds: how long.
-    public func awaitExec(atMost nanoseconds: UInt64) throws(LiveProcessError) -> Event {
+    public func awaitExec(
+        atMost nanoseconds: UInt64 = .max
+    ) throws(LiveProcessError) -> Event {
         let start = monotonicNanoseconds()
         var tracee = Tracee(id: id.rawValue)
         while true {
             let elapsed = monotonicNanoseconds() &- start
-            let event = tracee.wait(atMost: nanoseconds &- min(elapsed, nanoseconds))
+            let event = tracee.wait(
+                atMost: nanoseconds &- min(elapsed, nanoseconds), resting: true)
             if event == .exec { return .exec(try HeldThread(atExecOf: process)) }
             if event == .none { return .slow }
             if event == .ended {
@@ -56,6 +75,8 @@ public struct ThreadBeforeExec: Sendable {
         do throws(Errno) {
             if case .signal(let signal) = event {
                 try tracee.pass(signal, CLINUX_CONTINUE)
+            } else if event == .stopped, tracee.isStoppedByJobControl {
+                try tracee.resume(CLINUX_LISTEN)
             } else {
                 try tracee.pass(0, CLINUX_CONTINUE)
             }

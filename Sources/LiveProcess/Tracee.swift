@@ -1,3 +1,4 @@
+import Addresses
 import CLinuxTrace
 import Glibc
 import SystemPackage
@@ -59,6 +60,14 @@ struct Tracee {
         try check(unsafe clinux_set_registers(id, &raw))
     }
 
+    /// Writes a `syscall` instruction over what a thread that stands still would run
+    /// next, in its own memory.
+    func poke(systemCallAt address: RemoteAddress) throws(Errno) {
+        var word: UInt64 = 0
+        try check(unsafe clinux_peek(id, address.rawValue, &word))
+        try check(clinux_poke(id, address.rawValue, word & ~0xffff | 0x050f))  // 0f 05: syscall
+    }
+
     /// What has happened. A stop stays to be seen again until the thread is
     /// resumed; an end is taken note of here, once.
     func look() -> TraceeEvent {
@@ -84,14 +93,23 @@ struct Tracee {
     /// It looks again and again, and sleeps in between: a wait that blocks could
     /// not be given up, and would be for ever on a thread that waits for its
     /// vfork child or on a first thread that has ended before the others.
-    func wait(atMost nanoseconds: UInt64) -> TraceeEvent {
-        var pause = Pause()
+    ///
+    /// - Parameter resting: as for ``Pause``.
+    func wait(atMost nanoseconds: UInt64, resting: Bool = false) -> TraceeEvent {
+        var pause = Pause(resting: resting)
         while true {
             let event = look()
             if event != .none { return event }
             if pause.elapsed > nanoseconds { return .none }
             pause.next()
         }
+    }
+
+    /// Of a thread that has stopped (``TraceeEvent/stopped``): whether job control
+    /// did it (ptrace(2), "Group-stop").
+    var isStoppedByJobControl: Bool {
+        var wait = clinux_wait()
+        return unsafe clinux_look(id, &wait) == 0 && wait.tid != 0 && wait.status & 0x7f != SIGTRAP
     }
 
     private func check(_ result: Int32) throws(Errno) {
@@ -182,11 +200,18 @@ struct Pause {
     private let start = monotonicNanoseconds()
     /// About 10 µs of looking without a pause.
     private let looksAtFirst: Int
+    private let longest: Int
     private var rounds = 0
 
-    /// - Parameter looking: false where what is waited for may need the processor
-    ///   that looking would take.
-    init(looking: Bool = true) { looksAtFirst = looking ? 20 : 0 }
+    /// - Parameters:
+    ///   - looking: false where what is waited for may need the processor that looking
+    ///     would take.
+    ///   - resting: true where it may take minutes, and the report of the kernel is
+    ///     certain to come.
+    init(looking: Bool = true, resting: Bool = false) {
+        looksAtFirst = looking ? 20 : 0
+        longest = resting ? 12 : 4
+    }
 
     /// Nanoseconds since the first look.
     var elapsed: UInt64 { monotonicNanoseconds() &- start }
@@ -194,8 +219,8 @@ struct Pause {
     mutating func next() {
         rounds += 1
         guard rounds > looksAtFirst else { return }
-        // 25 µs (see Breather), doubled up to 400 µs.
-        let nanoseconds = 25_000 << min((rounds - looksAtFirst) / 8, 4)
+        // 25 µs (see Breather), doubled up to 400 µs, or 102 ms.
+        let nanoseconds = 25_000 << min((rounds - looksAtFirst) / 8, longest)
         var time = timespec(tv_sec: 0, tv_nsec: nanoseconds)
         var report = Self.report
         // Over when SIGCHLD comes, with which the kernel tells a tracer of a stop

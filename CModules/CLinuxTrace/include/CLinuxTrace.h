@@ -27,6 +27,19 @@ int clinux_memory_file(const char *_Nonnull name);
 /// The id of the calling thread.
 int clinux_thread_id(void);
 
+/// fork(2) of a process that is not a child of the caller, but of whoever takes
+/// orphans in. Returns 0 in it and 1 in the caller, which must have one thread only
+/// and is told of no child's end.
+int clinux_fork_apart(void);
+/// Closes all descriptors but standard error and this one; standard input and output
+/// lead nowhere then. Returns the number that it has from now on.
+int clinux_keep_only(int descriptor);
+/// Tells the Yama security module that this process may trace the caller
+/// (PR_SET_PTRACER). Fails with EINVAL where there is none.
+int clinux_allow_tracer(int pid);
+/// Whether the file has capabilities (capabilities(7)): 1 or 0.
+int clinux_has_capabilities(const char *_Nonnull path);
+
 // ptrace(2), without its variadic last argument and its mixed return values.
 // All of it concerns tracees of the calling thread alone.
 
@@ -41,6 +54,7 @@ enum clinux_resumption {
     CLINUX_CONTINUE, ///< PTRACE_CONT
     CLINUX_SYSCALL,  ///< PTRACE_SYSCALL: until the next system call begins or ends
     CLINUX_DETACH,   ///< PTRACE_DETACH: as if never traced
+    CLINUX_LISTEN,   ///< PTRACE_LISTEN: it stays stopped by job control
 };
 /// Lets a stopped tracee go on, with `signal` delivered unless it is 0.
 int clinux_resume(int tid, enum clinux_resumption how, int signal);
