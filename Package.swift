@@ -98,7 +98,10 @@ let package = Package(
             ]),
         room(
             "Startup",
-            ["Addresses", "ELFImage", "PatchFile", "LiveProcess", "Switchover"]),
+            [
+                "CLinuxTrace", "Addresses", "ELFImage", "PatchFile", "LiveProcess", "Switchover",
+                system,
+            ]),
         room(
             "Watching",
             [

@@ -92,3 +92,21 @@ extension WatchError {
         }
     }
 }
+
+extension Failure {
+    init(_ error: StartFailure) { self.init(error.exitStatus, error.code, error) }
+
+    init(_ error: RunnableFileError) {
+        self.init(error.isAbsence ? .commandNotFound : .cannotRun, error.code, error)
+    }
+}
+
+extension StartFailure {
+    fileprivate var exitStatus: ExitStatus {
+        switch self {
+        case .switchover(let error): error.exitStatus
+        case .process(let error): error.exitStatus
+        case .baseNotMapped, .librariesNotMapped, .tooSlow: .refused
+        }
+    }
+}

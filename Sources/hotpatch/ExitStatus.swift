@@ -13,6 +13,9 @@ enum ExitStatus: Int32 {
     case noSuchTarget = 5
     case notPermitted = 6
     case usage = 64
+    /// 'run' found the command and cannot run it; as with env(1) and sh(1).
+    case cannotRun = 126
+    case commandNotFound = 127
 }
 
 extension ParsableCommand {

@@ -24,15 +24,14 @@ struct Hotpatch: ParsableCommand {
         subcommands: [
             ListSymbols.self, Inspect.self, Build.self, Show.self, Apply.self, Check.self,
             Revert.self, Status.self, Recover.self, Install.self, Uninstall.self, Log.self,
-            Watch.self, Doctor.self,
+            Watch.self, Run.self, Doctor.self,
         ])
 
     static let version = "0.1.0"
 
     static func main() {
         var verbose = false
-        // A file that may not grow any more is an error like a full disk.
-        _ = signal(SIGXFSZ, SIG_IGN)
+        InheritedSignals.change()
         do {
             var command = try parseAsRoot(
                 Build.flagsAsOptions(Array(CommandLine.arguments.dropFirst())))

@@ -39,37 +39,16 @@ struct ProgramFile {
                 "no process runs '\(path)', which is a shared library; use --all for the "
                     + "processes that have it mapped")
         } catch .notELF {
-            return interpreter.map {
+            return Script(FilePath(path)).map { script in
                 failure(
                     "program.script",
-                    "'\(path)' is a script: its processes run the interpreter '\($0)'; a patch is "
-                        + "for that program or a library")
+                    "'\(path)' is a script: its processes run the interpreter "
+                        + "'\(script.command)'; a patch is for that program or a library")
             }
         } catch {
             // Whatever it is, nobody was found to run it.
             return nil
         }
-    }
-
-    /// What the first line of a script names, with its argument (execve(2),
-    /// "Interpreter scripts"); nil where the file is no script.
-    private var interpreter: String? {
-        // What the kernel reads of it (BINPRM_BUF_SIZE).
-        var head = [UInt8](repeating: 0, count: 256)
-        do {
-            let file = try FileDescriptor.open(
-                FilePath(path), .readOnly, options: [.closeOnExec, .nonBlocking])
-            let count = try file.closeAfter {
-                try unsafe head.withUnsafeMutableBytes { try unsafe file.read(into: $0) }
-            }
-            head.removeSubrange(count...)
-        } catch {
-            return nil
-        }
-        guard head.starts(with: Array("#!".utf8)) else { return nil }
-        let line = head.dropFirst(2).prefix { $0 != UInt8(ascii: "\n") }
-        let words = line.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
-        return words.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ")
     }
 
     private func failure(_ code: String, _ message: String) -> Failure {

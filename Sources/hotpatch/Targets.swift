@@ -173,6 +173,8 @@ extension ExitStatus {
         case .noSuchTarget: "no-such-target"
         case .notPermitted: "not-permitted"
         case .usage: "usage"
+        case .cannotRun: "cannot-run"
+        case .commandNotFound: "command-not-found"
         }
     }
 }
