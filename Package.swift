@@ -75,12 +75,15 @@ let package = Package(
         room("JSONText", ["CJSON"]),
         room("ELFImage", ["Addresses", "CELF", system]),
         room("Patchability", ["Addresses", "Threads", "ELFImage", "CDecoder"]),
+        room(
+            "ObjectDiff",
+            ["Addresses", "ELFImage", "Patchability", "CDebugInfo", system]),
         room("PatchFile", ["Addresses", "JSONText", "ELFImage", "CDigest", "CELF", system]),
         room(
             "Authoring",
             [
-                "Addresses", "ELFImage", "Patchability", "PatchFile", "CDecoder", "CDebugInfo",
-                system,
+                "Addresses", "ELFImage", "Patchability", "ObjectDiff", "PatchFile", "CDecoder",
+                "CDebugInfo", system,
             ], resources: [.embedInCode("hotpatch.h")]),
         room("PatchStore", ["Addresses", "JSONText", "ELFImage", "PatchFile", system]),
         room(
@@ -150,9 +153,10 @@ let package = Package(
         tests(
             "AuthoringTests",
             [
-                "Addresses", "Authoring", "ELFImage", "PatchFile", "Patchability", "TestSupport",
-                system,
+                "Addresses", "Authoring", "ELFImage", "ObjectDiff", "PatchFile", "Patchability",
+                "TestSupport", system,
             ]),
+        tests("ObjectDiffTests", ["Addresses", "ELFImage", "ObjectDiff", "TestSupport", system]),
         tests(
             "SwitchoverTests",
             [
@@ -197,7 +201,7 @@ let package = Package(
             "PatchStoreTests",
             [
                 "Addresses", "ELFImage", "JSONText", "PatchFile", "PatchStore", "TestSupport",
-                "Threads", "hotpatch", system,
+                system,
             ]),
         .executableTarget(
             name: "live-process-exerciser", dependencies: ["Addresses", "LiveProcess"],

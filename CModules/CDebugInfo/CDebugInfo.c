@@ -1,6 +1,7 @@
 #include "CDebugInfo.h"
 
 #include "ReturnRegisters.h"
+#include "Session.h"
 
 #include <dwarf.h>
 #include <elfutils/libdwfl.h>
@@ -9,11 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-struct cdebuginfo {
-    Dwfl *session;
-    Dwfl_Module *module;
-};
 
 /* Deeper trees are no compiler's work; each level costs stack. */
 enum { MAX_DEPTH = 512 };

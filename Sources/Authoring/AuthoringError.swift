@@ -1,5 +1,6 @@
 import Addresses
 import ELFImage
+import ObjectDiff
 import PatchFile
 import Patchability
 import SystemPackage
@@ -46,6 +47,8 @@ public enum AuthoringError: Error, Sendable {
     case contract(function: String, base: String, ContractObstacle)
     case originalNotCallable(function: String, base: String, OriginalRefusal)
 
+    /// Of objects before and after a change.
+    case change(ChangeError)
     case decoder(DecoderUnavailable)
     case patch(PatchFileError)
 
@@ -55,6 +58,7 @@ public enum AuthoringError: Error, Sendable {
         case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
             .contract, .originalNotCallable, .outputIsInput, .patch(.outputTaken):
             true
+        case .change(let error): error.isRefusal
         default: false
         }
     }
@@ -89,6 +93,7 @@ public enum AuthoringError: Error, Sendable {
         case .indirectFunction: "build.indirect-function"
         case .copies: "build.copies"
         case .contract(_, _, let obstacle): "build.contract-\(obstacle.code)"
+        case .change(let error): error.code
         case .decoder(let error): error.code
         case .patch(let error): error.code
         }
@@ -151,7 +156,7 @@ extension AuthoringError: CustomStringConvertible {
         case .outputIsInput, .source, .compilerFlag: inputText
         case .base, .baseKind, .noSymbols: baseText
         case .compilerMissing, .compilerFailed, .compilerRefuses, .compilerKilled,
-            .compilerMachine, .object, .system, .notKept, .decoder, .patch:
+            .compilerMachine, .object, .system, .notKept, .change, .decoder, .patch:
             toolText
         case .noReplacement, .ambiguous, .pickFails, .pickUnused, .unresolved, .definedTwice,
             .oneFunction, .originalNotReplaced:
@@ -213,6 +218,7 @@ extension AuthoringError: CustomStringConvertible {
         case .notKept(let function, let source):
             "the compiler left out '\(function)' of '\(source)', which nothing there calls; "
                 + "declare it with __attribute__((used))"
+        case .change(let error): "\(error)"
         case .decoder(let error): "\(error)"
         case .patch(let error): "\(error)"
         default: ""

@@ -29,6 +29,16 @@ extension BaseObject {
         }
     }
 
+    /// The function at `address`, which has the symbol `symbol`. Of a clone the name is
+    /// that of what it was made of.
+    func function(at address: LinkAddress, symbol: String) -> BaseFunction? {
+        guard let record = catalog.function(at: address) else { return nil }
+        if case .clone(let name) = CloneSuffix.kind(of: symbol) {
+            return BaseFunction(record, name: name, symbol: symbol)
+        }
+        return BaseFunction(record, name: symbol)
+    }
+
     /// The copies of `function` that the compiler has specialised.
     func clones(of function: BaseFunction) -> [BaseFunction] {
         let symbols = names(from: function.name + ".").filter {

@@ -113,6 +113,17 @@ struct BaseObject {
         }
     }
 
+    /// What a manifest says of it.
+    func manifestEntry() throws(AuthoringError) -> Base {
+        do throws(ELFError) {
+            return Base(
+                identity: try BaseIdentity(of: image),
+                fileName: path.lastComponent?.string ?? name, kind: kind)
+        } catch {
+            throw AuthoringError.base(error)
+        }
+    }
+
     /// Which of its functions can be called when they are replaced.
     func originalCalls() throws(AuthoringError) -> OriginalCalls {
         do throws(CatalogError) {

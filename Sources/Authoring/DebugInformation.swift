@@ -65,6 +65,11 @@ struct DebugInformation {
             }
     }
 
+    /// The registers that the function called `name` returns in.
+    func returns(of name: String) -> ReturnRegisters {
+        functions.first { $0.name == name }?.returns ?? .unknown
+    }
+
     private final class Collector {
         var functions: [Function] = []
         var copies: [InlinedCopy] = []

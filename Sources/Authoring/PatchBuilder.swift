@@ -25,13 +25,7 @@ public struct PatchBuilder {
         warnings = base.warnings
     }
 
-    /// A function of the fix and the one that it takes the place of.
-    private struct Pair {
-        let original: BaseFunction
-        let replacement: String
-        /// Whether the fix calls the original.
-        let callsOriginal: Bool
-    }
+    private typealias Pair = ReplacementSearch.Pair
 
     private mutating func run() throws(AuthoringError) -> BuildReport {
         let folder = try TemporaryFolder()
@@ -55,7 +49,7 @@ public struct PatchBuilder {
             used: Set(compilation.defined.map(\.name) + fix.references.map(\.name)))
         try checkDefinitions(fix, pairs)
         warnAboutNames(compilation, fix, pairs)
-        let manifest = try manifest(pairs, fix, compilation)
+        let manifest = try manifest(pairs, fix)
         return try write(manifest, object)
     }
 
@@ -79,6 +73,7 @@ public struct PatchBuilder {
     ) throws(AuthoringError) -> [Pair] {
         var pairs: [Pair] = []
         let called = fix.calledOriginals
+        let debug = DebugInformation(of: compilation.debugObject)
         for function in compilation.defined {
             let candidates = base.functions(named: function.name)
             let chosen = try SymbolChoice.choose(
@@ -89,8 +84,9 @@ public struct PatchBuilder {
             else { continue }
             pairs.append(
                 Pair(
-                    original: original, replacement: function.name,
-                    callsOriginal: called.contains(function.name)))
+                    original: original, symbol: original.name, replacement: function.name,
+                    callsOriginal: called.contains(function.name),
+                    returns: debug.returns(of: function.name)))
         }
         guard !pairs.isEmpty else {
             let names = compilation.defined.map(\.name)
@@ -179,122 +175,29 @@ public struct PatchBuilder {
     // MARK: - The manifest
 
     private mutating func manifest(
-        _ pairs: [Pair], _ fix: FixObject, _ compilation: FixCompilation
+        _ pairs: [Pair], _ fix: FixObject
     ) throws(AuthoringError) -> PatchManifest {
         let libraries = try LinkedLibraries(
             of: base.image, path: base.path, searchFirst: request.libraryPaths)
         var resolver = ReferenceResolver(
             base: base, libraries: libraries, picks: request.picks)
         try resolver.resolve(fix.references)
-        let functions = try replacedFunctions(pairs, fix, compilation)
-        let identity: BaseIdentity
-        do throws(ELFError) {
-            identity = try BaseIdentity(of: base.image)
-        } catch {
-            throw AuthoringError.base(error)
-        }
+        let functions = try replacedFunctions(pairs, fix)
         return PatchManifest(
             name: request.patchName, version: request.version, description: request.description,
             references: request.references, isCumulative: request.isCumulative,
             requires: request.requires, supersedes: request.supersedes, fixedIn: request.fixedIn,
-            base: Base(
-                identity: identity, fileName: base.path.lastComponent?.string ?? base.name,
-                kind: base.kind),
+            base: try base.manifestEntry(),
             functions: functions, baseSymbols: resolver.baseSymbols, imports: resolver.imports)
     }
 
     private mutating func replacedFunctions(
-        _ pairs: [Pair], _ fix: FixObject, _ compilation: FixCompilation
+        _ pairs: [Pair], _ fix: FixObject
     ) throws(AuthoringError) -> [ReplacedFunction] {
-        let originals = pairs.map(\.original)
-        try checkCalledOriginals(pairs)
-        let called = Set(pairs.filter(\.callsOriginal).map(\.original.address))
-        let decoder = try FunctionDecoder()
-        let callers = try DirectCallers(
-            base: base,
-            replaced: originals.filter { !called.contains($0.address) }
-                .flatMap { base.codeFunction(of: $0.record).ranges },
-            called: called, decoder: decoder)
-        let contracts = try ContractSearch(
-            base: base, fix: fix.image, debug: DebugInformation(of: compilation.debugObject),
-            decoder: decoder)
-        let copies = CopySearch(base: base, functions: originals, called: called, callers: callers)
-        var functions: [ReplacedFunction] = []
-        for pair in pairs {
-            functions.append(
-                try replaced(
-                    pair, copies, contracts, callers.callers(of: pair.original.address)))
-        }
+        var search = try ReplacementSearch(
+            pairs, in: base, fix: fix.image, acceptCopies: request.acceptCopies)
+        let functions = try search.functions()
+        warnings += search.warnings
         return functions
-    }
-
-    /// Whether what the fix calls of the base can be called.
-    private func checkCalledOriginals(_ pairs: [Pair]) throws(AuthoringError) {
-        let called = pairs.filter(\.callsOriginal)
-        guard !called.isEmpty else { return }
-        let calls = try base.originalCalls()
-        for pair in called {
-            let function = pair.original
-            // That no detour fits is said of the replacement.
-            guard function.record.verdict.site != nil,
-                let refusal = calls.verdict(of: function.record).refusal
-            else { continue }
-            throw AuthoringError.originalNotCallable(
-                function: function.name, base: base.name, refusal)
-        }
-    }
-
-    private mutating func replaced(
-        _ pair: Pair, _ copies: CopySearch, _ contracts: ContractSearch, _ callers: [DirectCaller]
-    ) throws(AuthoringError) -> ReplacedFunction {
-        let function = pair.original
-        guard let site = function.record.verdict.site else {
-            throw AuthoringError.unpatchable(
-                function: function.name, base: base.name,
-                function.record.verdict.refusal ?? .outsideCode(section: nil))
-        }
-        let remaining = try remainingCopies(of: function, copies)
-        let contract: EntryContract?
-        do throws(ContractObstacle) {
-            contract = try contracts.contract(
-                for: function, replacement: pair.replacement, callers: callers)
-        } catch {
-            throw AuthoringError.contract(
-                function: function.name, base: base.name, error)
-        }
-        if !function.aliases.isEmpty {
-            warnings.append(.aliases(function: function.name, others: function.aliases))
-        }
-        if function.isLocal, !callers.isEmpty { warnings.append(.localFunction(function.name)) }
-        let original: [UInt8]
-        do throws(ELFError) {
-            original = try base.image.bytes(at: function.record.range).array()
-        } catch {
-            throw AuthoringError.base(error)
-        }
-        return ReplacedFunction(
-            symbol: function.name, sourceFile: function.isLocal ? function.sourceFile : nil,
-            range: function.record.range, fragments: base.fragments(of: function),
-            site: site.address, island: site.island, original: original,
-            replacement: pair.replacement, contract: contract,
-            callsOriginal: pair.callsOriginal, copies: remaining)
-    }
-
-    private mutating func remainingCopies(
-        of function: BaseFunction, _ search: CopySearch
-    ) throws(AuthoringError) -> RemainingCopies {
-        let copies = search.copies(of: function)
-        guard copies.isEmpty || request.acceptCopies else {
-            throw AuthoringError.copies(
-                function: function.name, base: base.name, copies: copies)
-        }
-        if !copies.isEmpty {
-            warnings.append(.copiesRemain(function: function.name, count: copies.count))
-        }
-        guard search.isCovered(function) else {
-            warnings.append(.copiesUnknown(function: function.name, base: base.name))
-            return .unknown(clones: copies)
-        }
-        return copies.isEmpty ? .none : .accepted(copies)
     }
 }

@@ -10,15 +10,21 @@ struct ReferenceResolver {
     let base: BaseObject
     let libraries: LinkedLibraries
     let picks: [String: Pick]
+    /// Whether names mean what a linker takes them for: global symbols first.
+    let isLinking: Bool
 
     private(set) var baseSymbols: [BaseSymbol] = []
     private(set) var imports: [ImportedSymbol] = []
     private var unresolved: [String] = []
 
-    init(base: BaseObject, libraries: LinkedLibraries, picks: [String: Pick]) {
+    init(
+        base: BaseObject, libraries: LinkedLibraries, picks: [String: Pick] = [:],
+        isLinking: Bool = false
+    ) {
         self.base = base
         self.libraries = libraries
         self.picks = picks
+        self.isLinking = isLinking
     }
 
     mutating func resolve(_ references: [FixObject.Reference]) throws(AuthoringError) {
@@ -57,7 +63,10 @@ struct ReferenceResolver {
 
     /// The one symbol of the base of that name; nil where there is none.
     private func baseSymbol(_ name: String) throws(AuthoringError) -> BaseObject.Entry? {
-        let entries = base.symbols(meantBy: name)
+        var entries = base.symbols(meantBy: name)
+        if isLinking, entries.contains(where: { !$0.isLocal }) {
+            entries = entries.filter { !$0.isLocal }
+        }
         let chosen = try SymbolChoice.choose(
             name, among: entries.map(\.candidate), pick: picks[name], base: base.name)
         return chosen.flatMap { candidate in

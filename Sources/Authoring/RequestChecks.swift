@@ -55,21 +55,25 @@ struct RequestChecks {
         }
     }
 
-    /// The result is renamed to the output's name, so nothing may be there that
-    /// somebody could miss.
     private func checkOutput() throws(AuthoringError) {
-        if let output = FileIdentity(request.output) {
-            if FileIdentity(request.base) == output {
-                throw AuthoringError.outputIsInput(
-                    output: request.output.string, role: "the base")
-            }
-            if request.sources.contains(where: { FileIdentity($0) == output }) {
-                throw AuthoringError.outputIsInput(
-                    output: request.output.string, role: "a source of the fix")
-            }
+        try Self.checkOutput(
+            request.output,
+            inputs: [(request.base, "the base")]
+                + request.sources.map { ($0, "a source of the fix") })
+    }
+
+    /// Whether a patch may be written to `output`: it is none of the files that it is
+    /// made of, and nothing that somebody could miss.
+    static func checkOutput(
+        _ output: FilePath, inputs: [(path: FilePath, role: String)]
+    ) throws(AuthoringError) {
+        if let file = FileIdentity(output),
+            let input = inputs.first(where: { FileIdentity($0.path) == file })
+        {
+            throw AuthoringError.outputIsInput(output: output.string, role: input.role)
         }
         do throws(PatchFileError) {
-            try PatchFile.checkOutput(request.output)
+            try PatchFile.checkOutput(output)
         } catch {
             throw AuthoringError.patch(error)
         }

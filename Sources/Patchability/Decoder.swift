@@ -94,6 +94,16 @@ public struct InstructionShape: Sendable {
     /// A nop of any length, or int3.
     public var isPadding: Bool { raw.padding }
     public var isEndbr64: Bool { raw.endbr64 }
+    /// Where the opcode stands, behind the prefixes.
+    public var opcodeOffset: Int { Int(raw.opcode_offset) }
+    /// The bytes of the displacement with which a direct branch ends; nil for what
+    /// is none.
+    public var branchDisplacementSize: Int? {
+        raw.relative_size > 0 ? Int(raw.relative_size) : nil
+    }
+    /// Where the displacement of an operand stands whose base is rip, always of four
+    /// bytes; nil where there is none.
+    public var ripDisplacementOffset: Int? { raw.rip_offset > 0 ? Int(raw.rip_offset) : nil }
 }
 
 extension UnsafeRawBufferPointer {

@@ -129,7 +129,7 @@ public enum Operand: Hashable, Sendable {
 
 extension AddressSpace {
     /// The address `delta` bytes away, as the processor computes it: modulo 2^64.
-    func wrapping(by delta: Int64) -> Self {
+    public func wrapping(by delta: Int64) -> Self {
         Self(rawValue: rawValue &+ UInt64(bitPattern: delta))
     }
 }

@@ -45,53 +45,11 @@ struct Build: ParsableCommand {
     @Option(help: "The compiler to use in place of $CC or 'cc'.")
     var compiler: String?
 
-    @Option(help: "What the patch is called; its file's name without the suffix unless given.")
-    var name: String?
-
-    @Option(help: "The patch's own version.")
-    var versionString = ""
-
-    @Option(help: "What the patch does, for people.")
-    var description = ""
-
-    @Option(help: "What the patch answers, such as CVE-2024-12345; may be given several times.")
-    var reference: [String] = []
-
     @Option(
         help: ArgumentHelp(
             "Which of several symbols of one name is meant, by source file or by address.",
             valueName: "NAME=FILE.c|0xADDRESS"))
     var pick: [PickArgument] = []
-
-    @Flag(
-        help: """
-            The patch takes the place of every other patch of its base: applying it takes them out \
-            in the same switch.
-            """)
-    var cumulative = false
-
-    @Option(
-        name: .customLong("requires"),
-        help: ArgumentHelp(
-            "A patch of the same base that must be installed before, or exactly one of its builds.",
-            valueName: "NAME[@DIGEST]"))
-    var requirements: [PatchRequirement] = []
-
-    @Option(
-        help: ArgumentHelp(
-            "A patch of the same base whose place it takes, in the same switch.",
-            valueName: "NAME"))
-    var supersedes: [String] = []
-
-    @Option(
-        help: ArgumentHelp(
-            "A later build of the base that contains the fix, or its build id.",
-            valueName: "ELF|BUILD-ID"),
-        completion: .file())
-    var fixedIn: [String] = []
-
-    @Flag(help: "Accept that clones and inlined copies of a replaced function keep the old code.")
-    var acceptCopies = false
 
     @Option(
         help: ArgumentHelp(
@@ -99,11 +57,7 @@ struct Build: ParsableCommand {
             valueName: "NAME"))
     var newData: [String] = []
 
-    @Option(
-        help: ArgumentHelp(
-            "A folder to look for the base's libraries in first.", valueName: "DIR"),
-        completion: .directory)
-    var libraryPath: [String] = []
+    @OptionGroup var label: LabelOptions
 
     @OptionGroup var format: OutputOptions
 
@@ -120,11 +74,7 @@ struct Build: ParsableCommand {
     }
 
     func validate() throws {
-        guard PatchManifest.isValidName(request.patchName) else {
-            throw ValidationError(
-                "'\(request.patchName)' is no name for a patch: it takes 1 to 64 of A-Z a-z 0-9 . _ "
-                    + "+ -, starting with a letter or digit (--name).")
-        }
+        try LabelOptions.check(request.patchName)
         let names = pick.map(\.name)
         if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {
             throw ValidationError("--pick is given twice for '\(twice)'.")
@@ -137,52 +87,25 @@ struct Build: ParsableCommand {
             output: FilePath(output))
         request.compiler = compiler
         request.compilerFlags = compilerFlags
-        request.name = name
-        request.version = versionString
-        request.description = description
-        request.references = reference
+        request.name = label.name
+        request.version = label.versionString
+        request.description = label.description
+        request.references = label.reference
         request.picks = Dictionary(pick.map { ($0.name, $0.pick) }, uniquingKeysWith: { $1 })
-        request.isCumulative = cumulative
-        request.requires = requirements
-        request.supersedes = supersedes
-        request.acceptCopies = acceptCopies
+        request.isCumulative = label.cumulative
+        request.requires = label.requirements
+        request.supersedes = label.supersedes
+        request.acceptCopies = label.acceptCopies
         request.newData = Set(newData)
-        request.libraryPaths = libraryPath.map { FilePath($0) }
+        request.libraryPaths = label.libraryPath.map { FilePath($0) }
         return request
     }
 
     func run() throws {
         var request = request
-        request.fixedIn = try fixedIn.map { try identity($0) }
-        let report = try PatchBuilder.build(request)
-        for warning in report.warnings {
-            StandardError.write("hotpatch: warning: \(warning) [\(warning.code)]\n")
-        }
-        if format.format == .json {
-            return try StandardOutput.write(json: report.json, command: "build")
-        }
-        if format.format == .table {
-            let base = report.patch.manifest.base
-            try StandardOutput.write(
-                "Made \(report.output) for \(base.fileName) (\(base.identity)).\n")
-        }
-        var table = PatchTable()
-        table.addContents(of: report.patch)
-        try StandardOutput.write(
-            table.text(format: format.format, width: StandardOutput.width))
+        request.fixedIn = try label.fixedBuilds()
+        try PatchBuilder.build(request).show(format.format, command: "build")
     }
-}
-
-extension Build {
-    /// A file is looked at, anything else is a build id.
-    private func identity(_ text: String) throws(ELFError) -> BaseIdentity {
-        if !text.contains("/"), let identity = BaseIdentity(text) { return identity }
-        return try BaseIdentity(of: ELFImage.open(path: FilePath(text)))
-    }
-}
-
-extension PatchRequirement: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
 }
 
 /// `NAME=FILE.c` or `NAME=0xADDRESS`.
@@ -205,7 +128,29 @@ struct PickArgument: ExpressibleByArgument {
 }
 
 extension BuildReport {
-    fileprivate var json: [JSONMember] {
+    /// Tells what was made, and on standard error what there is to say about it.
+    func show(
+        _ format: OutputFormat, command: String, summary: String? = nil,
+        also members: [JSONMember] = []
+    ) throws {
+        for warning in warnings {
+            StandardError.write("hotpatch: warning: \(warning) [\(warning.code)]\n")
+        }
+        if format == .json {
+            return try StandardOutput.write(json: json + members, command: command)
+        }
+        if format == .table {
+            let base = patch.manifest.base
+            try StandardOutput.write(
+                "Made \(output) for \(base.fileName) (\(base.identity)).\n"
+                    + (summary.map { $0 + "\n" } ?? ""))
+        }
+        var table = PatchTable()
+        table.addContents(of: patch)
+        try StandardOutput.write(table.text(format: format, width: StandardOutput.width))
+    }
+
+    private var json: [JSONMember] {
         let warnings = warnings.map { warning -> JSONValue in
             ["code": .string(warning.code), "message": .string(warning.description)]
         }

@@ -22,9 +22,9 @@ struct Hotpatch: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            ListSymbols.self, Inspect.self, Build.self, Show.self, Apply.self, Check.self,
-            Revert.self, Status.self, Recover.self, Install.self, Uninstall.self, Log.self,
-            Watch.self, Run.self, Doctor.self,
+            ListSymbols.self, Inspect.self, Build.self, Diff.self, Show.self, Apply.self,
+            Check.self, Revert.self, Status.self, Recover.self, Install.self, Uninstall.self,
+            Log.self, Watch.self, Run.self, Doctor.self,
         ])
 
     static let version = "0.1.0"

@@ -85,3 +85,12 @@ typedef enum cdebuginfo_result {
 cdebuginfo_result cdebuginfo_visit(
     cdebuginfo *_Nonnull info, const char *_Nonnull const *_Nullable names, size_t count,
     cdebuginfo_visitor visitor);
+
+/*
+ * Reports which line of the source the code from `offset` of a section on belongs
+ * to, in no certain order; of a relocatable object only.
+ */
+void cdebuginfo_lines(
+    cdebuginfo *_Nonnull info, void *_Nullable context,
+    void (*_Nonnull report)(
+        void *_Nullable context, uint32_t section, uint64_t offset, int line));

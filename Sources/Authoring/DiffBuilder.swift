@@ -1,0 +1,187 @@
+import Addresses
+import ELFImage
+import ObjectDiff
+import PatchFile
+import Patchability
+import SystemPackage
+
+/// What `diff` is asked for.
+public struct DiffRequest: Sendable {
+    /// The linked ELF object that the objects before the change went into.
+    public var base: FilePath
+    /// Compiled with -ffunction-sections -fdata-sections, otherwise as the base was.
+    public var before: [FilePath]
+    public var after: [FilePath]
+    public var output: FilePath
+    /// What the patch says of itself.
+    public var label: PatchLabel
+    /// Whether clones and inlined copies of a replaced function may stay.
+    public var acceptCopies = false
+    /// Folders in which libraries are looked for first, as by LD_LIBRARY_PATH.
+    public var libraryPaths: [FilePath] = []
+
+    public init(base: FilePath, before: [FilePath], after: [FilePath], output: FilePath) {
+        self.base = base
+        self.before = before
+        self.after = after
+        self.output = output
+        label = PatchLabel(name: output.lastComponent?.stem ?? output.string)
+    }
+}
+
+/// What a patch says of itself to people and to other patches.
+public struct PatchLabel: Sendable {
+    public var name: String
+    public var version = ""
+    public var description = ""
+    public var references: [String] = []
+    /// Whether the patch takes the place of every earlier one of its base.
+    public var isCumulative = false
+    /// Patches of the same base that must be installed before this one.
+    public var requires: [PatchRequirement] = []
+    /// Names of patches of the same base whose place it takes.
+    public var supersedes: [String] = []
+    /// Later builds of the base that contain the fix.
+    public var fixedIn: [BaseIdentity] = []
+
+    public init(name: String) { self.name = name }
+}
+
+/// Makes a patch from objects that were compiled before and after a change.
+public struct DiffBuilder {
+    private let request: DiffRequest
+    private let base: BaseObject
+    private var warnings: [BuildWarning]
+
+    /// Compares the objects of `request`, proves that the base runs those before, and
+    /// writes the patch. Nothing is left behind where it fails.
+    public static func build(_ request: DiffRequest) throws(AuthoringError) -> DiffReport {
+        var builder = try DiffBuilder(request)
+        return try builder.run()
+    }
+
+    private init(_ request: DiffRequest) throws(AuthoringError) {
+        self.request = request
+        try RequestChecks.checkOutput(
+            request.output,
+            inputs: [(request.base, "the base")]
+                + (request.before + request.after).map { ($0, "an object of the change") })
+        base = try BaseObject(path: request.base)
+        warnings = base.warnings
+    }
+
+    private mutating func run() throws(AuthoringError) -> DiffReport {
+        let change: SourceChange
+        do throws(ChangeError) {
+            change = try SourceChange(try pairs(), base: base)
+        } catch {
+            throw AuthoringError.change(error)
+        }
+        let image: ELFImage
+        do throws(ELFError) {
+            image = try ELFImage.parse(bytes: change.object, name: request.output.string)
+        } catch {
+            throw AuthoringError.object(error)
+        }
+        let manifest = try manifest(change, image)
+        do throws(PatchFileError) {
+            let (bytes, patch) = try PatchFile.make(
+                object: change.object, manifest: manifest, name: request.output.string)
+            try PatchFile.write(bytes, to: request.output)
+            return DiffReport(
+                build: BuildReport(output: request.output, patch: patch, warnings: warnings),
+                comparedFunctions: change.functionCount, movedLines: change.movedLineCount)
+        } catch {
+            throw AuthoringError.patch(error)
+        }
+    }
+
+    private func pairs() throws(ChangeError) -> [ObjectPair] {
+        var before: [CompiledObject] = []
+        var after: [CompiledObject] = []
+        for path in request.before { before.append(try CompiledObject(path: path)) }
+        for path in request.after { after.append(try CompiledObject(path: path)) }
+        return try ObjectPair.pairs(before: before, after: after)
+    }
+
+    private mutating func manifest(
+        _ change: SourceChange, _ image: ELFImage
+    ) throws(AuthoringError) -> PatchManifest {
+        let libraries = try LinkedLibraries(
+            of: base.image, path: base.path, searchFirst: request.libraryPaths)
+        var resolver = ReferenceResolver(base: base, libraries: libraries, isLinking: true)
+        try resolver.resolve(
+            change.externals.map { FixObject.Reference(name: $0.name, isWeak: $0.isWeak) })
+        let own = change.bindings.map {
+            BaseSymbol(name: $0.name, location: $0.definition.location, size: $0.size)
+        }
+        let label = request.label
+        return PatchManifest(
+            name: label.name, version: label.version, description: label.description,
+            references: label.references, isCumulative: label.isCumulative,
+            requires: label.requires, supersedes: label.supersedes, fixedIn: label.fixedIn,
+            base: try base.manifestEntry(), functions: try functions(change, image),
+            baseSymbols: own + resolver.baseSymbols, imports: resolver.imports)
+    }
+
+    private mutating func functions(
+        _ change: SourceChange, _ image: ELFImage
+    ) throws(AuthoringError) -> [ReplacedFunction] {
+        let debug = request.after.map { DebugInformation(of: $0) }
+        var pairs: [ReplacementSearch.Pair] = []
+        for replacement in change.replacements {
+            let symbol = replacement.symbol
+            guard let original = base.function(at: replacement.address, symbol: symbol) else {
+                throw AuthoringError.unpatchable(
+                    function: symbol, base: base.name, .outsideCode(section: nil))
+            }
+            // A clone may return less than what it was made of.
+            let told = debug.lazy.map { $0.returns(of: symbol) }.first { $0 != .unknown }
+            pairs.append(
+                ReplacementSearch.Pair(
+                    original: original, symbol: symbol, replacement: replacement.replacement,
+                    callsOriginal: false, returns: told ?? .unknown))
+        }
+        var search = try ReplacementSearch(
+            pairs, in: base, fix: image, acceptCopies: request.acceptCopies,
+            compared: change.compared)
+        let functions = try search.functions()
+        warnings += search.warnings
+        return functions
+    }
+}
+
+/// What `diff` made.
+public struct DiffReport: Sendable {
+    public let build: BuildReport
+    /// How many functions were compared, and how many of them have other line numbers
+    /// only.
+    public let comparedFunctions: Int
+    public let movedLines: Int
+}
+
+extension BaseObject: LinkedBase {
+    func definitions(of name: String) -> [BaseDefinition] {
+        symbols(named: name).map { entry in
+            let kind: BaseDefinition.Kind =
+                switch entry.type {
+                case .threadLocal: .threadLocal
+                case .function, .indirectFunction: .function
+                default: entry.isExecutable ? .function : .object
+                }
+            return BaseDefinition(
+                address: entry.value, kind: kind,
+                sourceFile: entry.isLocal ? entry.sourceFile : nil)
+        }
+    }
+}
+
+extension BaseDefinition {
+    fileprivate var location: BaseSymbol.Location {
+        switch kind {
+        case .function: .function(address)
+        case .object: .object(address)
+        case .threadLocal: .threadLocal(offset: address.rawValue)
+        }
+    }
+}

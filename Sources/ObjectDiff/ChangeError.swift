@@ -1,0 +1,176 @@
+import Addresses
+import ELFImage
+import Patchability
+
+/// Why no patch can be made of objects before and after a change.
+public enum ChangeError: Error, Sendable {
+    case elf(ELFError)
+    case decoder(DecoderUnavailable)
+    /// The objects before and after do not go together.
+    case pairing(after: String, reason: String)
+    /// No function differs.
+    case nothingToPatch(NothingChanged)
+
+    // What cannot be switched.
+    case sharedSection(object: String, section: String, functions: [String])
+    case changedData(object: String, name: String, place: DataPlace)
+    case changedInitialiser(object: String, name: String)
+    case newThreadLocal(object: String, name: String)
+    case unclearVariable(object: String, name: String)
+    case relocation(object: String, function: String, type: UInt32, symbol: String)
+    case threadLocalAccess(object: String, function: String, symbol: String)
+
+    // The base.
+    case baseDiffers(BaseDifference)
+    case notInBase(object: String, name: String, base: String)
+    case ambiguous(object: String, name: String, base: String, addresses: [LinkAddress])
+
+    /// Whether a patch could not be safe, as opposed to files that cannot be read.
+    public var isRefusal: Bool {
+        switch self {
+        case .elf, .decoder, .pairing: false
+        default: true
+        }
+    }
+
+    /// A stable code for scripts.
+    public var code: String {
+        switch self {
+        case .elf(let error): error.code
+        case .decoder(let error): error.code
+        case .pairing: "diff.pairing"
+        case .nothingToPatch: "diff.nothing-to-patch"
+        case .sharedSection: "diff.shared-section"
+        case .changedData: "diff.changed-data"
+        case .changedInitialiser: "diff.changed-initialiser"
+        case .newThreadLocal: "diff.new-thread-local"
+        case .unclearVariable: "diff.unclear-variable"
+        case .relocation: "diff.relocation"
+        case .threadLocalAccess: "diff.thread-local-access"
+        case .baseDiffers: "diff.base-differs"
+        case .notInBase: "diff.not-in-base"
+        case .ambiguous: "diff.ambiguous"
+        }
+    }
+}
+
+/// What was compared, where nothing has to be replaced.
+public struct NothingChanged: Hashable, Sendable {
+    /// The functions that were compared.
+    public let functions: Int
+    /// Those of them that differ by line numbers only.
+    public let movedLines: Int
+    /// Functions that are only after the change, and that nothing refers to.
+    public let added: [String]
+}
+
+/// Where a datum differs.
+public struct DataPlace: Hashable, Sendable {
+    /// Bytes from its start.
+    public let offset: Int
+    public let sizeBefore: UInt64
+    public let sizeAfter: UInt64
+    public let isConstant: Bool
+}
+
+/// Where the base is not what the object before would have become.
+public struct BaseDifference: Hashable, Sendable {
+    public let object: String
+    /// The function or datum.
+    public let name: String
+    public let base: String
+    public let address: LinkAddress
+    /// Bytes from its start, in the object.
+    public let offset: Int
+    /// What the object has there, and the base.
+    public let expected: String
+    public let found: String
+}
+
+extension ChangeError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .elf(let error): "\(error)"
+        case .decoder(let error): "\(error)"
+        case .pairing(let after, let reason):
+            "cannot compare '\(after)': \(reason)"
+        case .nothingToPatch(let what): what.text
+        case .baseDiffers(let difference): difference.text
+        case .notInBase(let object, let name, let base):
+            "'\(name)' of '\(object)' is not to be found in '\(base)', which has no symbol of that "
+                + "name, and no function that refers to it; name the base that was linked of "
+                + "this object, with its symbols"
+        case .ambiguous(let object, let name, let base, let addresses):
+            "'\(name)' of '\(object)' may be any of \(addresses.count) in '\(base)': "
+                + addresses.map(\.description).joined(separator: ", ")
+                + "; nothing tells them apart"
+        default: dataText
+        }
+    }
+
+    private var dataText: String {
+        switch self {
+        case .sharedSection(let object, let section, let functions):
+            "section \(section) of '\(object)' has changed and holds several functions ("
+                + functions.prefix(4).joined(separator: ", ")
+                + (functions.count > 4 ? ", …" : "")
+                + "); compile before and after with -ffunction-sections -fdata-sections"
+        case .changedData(let object, let name, let place):
+            place.text(of: name, in: object)
+        case .changedInitialiser(let object, let name):
+            "the change alters what runs when the program starts (\(name) of '\(object)'), which "
+                + "has run already; make the same change where a function first needs it"
+        case .newThreadLocal(let object, let name):
+            "the change adds the thread-local variable '\(name)' in '\(object)': threads that run "
+                + "already have no room for it; use one that exists, or a table by thread id"
+        case .unclearVariable(let object, let name):
+            "whether '\(name)' of '\(object)' is a variable that the program has already cannot be "
+                + "told: several variables have that name, and no function uses it both before "
+                + "and after; give the new one another name"
+        case .relocation(let object, let function, let type, let symbol):
+            "'\(function)' of '\(object)' refers to '\(symbol)' in a way (relocation type \(type)) "
+                + "that only code at a fixed address can; compile with -fPIE or -fPIC"
+        case .threadLocalAccess(let object, let function, let symbol):
+            "'\(function)' of '\(object)' counts on the place of the thread-local variable "
+                + "'\(symbol)' in a program, and the base is a library; compile with -fPIC"
+        default: ""
+        }
+    }
+}
+
+extension NothingChanged {
+    fileprivate var text: String {
+        var reasons = ["\(functions) functions were compared, and each is the same after"]
+        if movedLines > 0 { reasons.append("\(movedLines) of them but for line numbers") }
+        if !added.isEmpty {
+            reasons.append(
+                "nothing uses what is new (" + added.prefix(4).joined(separator: ", ") + ")")
+        }
+        return "there is nothing to patch: " + reasons.joined(separator: "; ")
+            + ". Either the change has no effect on these objects, or others hold it"
+    }
+}
+
+extension DataPlace {
+    fileprivate func text(of name: String, in object: String) -> String {
+        let what = isConstant ? "constant" : "variable"
+        let how =
+            sizeBefore == sizeAfter
+            ? "other bytes from offset \(offset) on"
+            : "\(sizeAfter) bytes in place of \(sizeBefore)"
+        return "the change gives the \(what) '\(name)' of '\(object)' \(how): "
+            + (isConstant
+                ? "code that does not change goes on with the old one"
+                : "the program has it already, with whatever it has become since")
+            + "; set the new value in a function that runs from now on, or use another name"
+    }
+}
+
+extension BaseDifference {
+    fileprivate var text: String {
+        "'\(base)' was not linked of '\(object)': '\(name)' at \(address) differs from offset "
+            + "\(offset) on: the object has \(expected), the base \(found); compile the object "
+            + "with the compiler and the flags of the base, from the source that the base was "
+            + "made of"
+    }
+}

@@ -1,0 +1,290 @@
+import Addresses
+import ELFImage
+import Patchability
+
+/// A function or datum of the objects after the change.
+struct Place: Hashable, Comparable {
+    /// Which of the objects.
+    let object: Int
+    let section: Int
+
+    static func < (left: Self, right: Self) -> Bool {
+        (left.object, left.section) < (right.object, right.section)
+    }
+}
+
+/// What of several objects has changed, and what a patch of it needs.
+struct ChangeSet {
+    /// Where a reference of an included atom leads.
+    enum Destination: Hashable {
+        /// Something that comes along.
+        case included(Place, offset: Int64)
+        /// A string or number, which comes along by itself.
+        case literal(Place, anchor: Int64, distance: Int64)
+        /// What the base has: the section of the object before.
+        case base(Place, section: Int, offset: Int64)
+        case name(String, offset: Int64, isWeak: Bool)
+        case absolute(UInt64)
+    }
+
+    let comparisons: [ObjectComparison]
+    /// The functions that replace others, in order.
+    private(set) var replacements: [Place] = []
+    /// Everything that goes into the patch.
+    private(set) var included: Set<Place> = []
+    private(set) var summary = Summary()
+    /// The unwind tables of each object after.
+    let unwind: [[(section: Int, entries: UnwindEntries)]]
+    private var changed: Set<Place> = []
+    /// The global symbols of the objects after, the first definition of each.
+    private var definitions: [String: Place] = [:]
+
+    struct Summary {
+        var functions = 0
+        var movedLines = 0
+        var added: [String] = []
+    }
+
+    init(_ comparisons: [ObjectComparison]) throws(ChangeError) {
+        self.comparisons = comparisons
+        var unwind: [[(section: Int, entries: UnwindEntries)]] = []
+        for comparison in comparisons { unwind.append(try Self.unwindTables(comparison.after)) }
+        self.unwind = unwind
+        for (index, comparison) in comparisons.enumerated() {
+            for (section, atom) in comparison.after.atoms.sorted(by: { $0.key < $1.key })
+            where atom.isGlobal {
+                for label in atom.labels where label.binding != .local {
+                    if definitions[label.name] == nil {
+                        definitions[label.name] = Place(object: index, section: section)
+                    }
+                }
+            }
+        }
+        for index in comparisons.indices { try compareFunctions(index) }
+        for index in comparisons.indices { try compareData(index) }
+        replacements = changed.map(canonical).sorted().reduce(into: []) { found, place in
+            if found.last != place { found.append(place) }
+        }.filter { atom($0)?.isFragment == false }
+        guard !replacements.isEmpty else {
+            throw .nothingToPatch(
+                NothingChanged(
+                    functions: summary.functions, movedLines: summary.movedLines,
+                    added: summary.added))
+        }
+        try include()
+    }
+
+    private static func unwindTables(
+        _ object: CompiledObject
+    ) throws(ChangeError) -> [(section: Int, entries: UnwindEntries)] {
+        var tables: [(section: Int, entries: UnwindEntries)] = []
+        for (section, atom) in object.atoms.sorted(by: { $0.key < $1.key })
+        where atom.kind == .unwindTable {
+            guard let entries = UnwindEntries(atom, of: object) else {
+                throw .elf(
+                    .malformed(
+                        name: object.name, part: "section \(atom.section.name)",
+                        rule: "an entry passes the section's end", value: atom.section.size))
+            }
+            tables.append((section, entries))
+        }
+        return tables
+    }
+
+    func atom(_ place: Place) -> Atom? { comparisons[place.object].after.atoms[place.section] }
+
+    func name(of place: Place) -> String { comparisons[place.object].after.name }
+
+    // MARK: - What has changed
+
+    private mutating func compareFunctions(_ index: Int) throws(ChangeError) {
+        let comparison = comparisons[index]
+        for (section, atom) in comparison.after.atoms.sorted(by: { $0.key < $1.key })
+        where atom.kind == .code {
+            guard comparison.correlation.before[section] != nil else {
+                summary.added.append(atom.name)
+                continue
+            }
+            summary.functions += 1
+            switch comparison.verdict(ofCode: section) {
+            case .same: continue
+            case .movedLines: summary.movedLines += 1
+            case .differs: try note(section, atom, index)
+            }
+        }
+    }
+
+    private mutating func note(
+        _ section: Int, _ atom: Atom, _ index: Int
+    ) throws(ChangeError) {
+        let functions = atom.labels.filter { $0.type == .function }
+        guard Set(functions.map(\.value)).count <= 1, functions.first?.value.rawValue ?? 0 == 0
+        else {
+            throw .sharedSection(
+                object: comparisons[index].after.name, section: atom.section.name,
+                functions: functions.map(\.name))
+        }
+        changed.insert(Place(object: index, section: section))
+        // A part that changed belongs to a function that is replaced as a whole.
+        guard case .fragment(let owner?)? = atom.symbol.map({ CloneSuffix.kind(of: $0.name) })
+        else { return }
+        let found = comparisons[index].after.atoms.first {
+            $0.value.kind == .code && $0.value.labels.contains { $0.name == owner }
+        }
+        if let found, comparisons[index].correlation.before[found.key] != nil {
+            changed.insert(Place(object: index, section: found.key))
+        }
+    }
+
+    private func compareData(_ index: Int) throws(ChangeError) {
+        let comparison = comparisons[index]
+        let (after, before) = (comparison.after, comparison.before)
+        for (section, atom) in after.atoms.sorted(by: { $0.key < $1.key }) {
+            let old = comparison.correlation.before[section].flatMap { before.atoms[$0] }
+            switch atom.kind {
+            case .initialiser:
+                try checkInitialiser(section, atom, index, isNew: old == nil)
+            case .variable, .threadLocal:
+                guard let old else { continue }
+                try check(section, atom, old, comparison)
+            case .constant:
+                // A local one that changed is another one, for those who use it.
+                guard let old, atom.isGlobal || old.isGlobal else { continue }
+                try check(section, atom, old, comparison)
+            case .code, .literals, .unwindTable: continue
+            }
+        }
+        for (section, atom) in before.atoms
+        where atom.kind == .initialiser && comparison.correlation.after[section] == nil {
+            throw .changedInitialiser(object: before.name, name: atom.name)
+        }
+    }
+
+    private func check(
+        _ section: Int, _ atom: Atom, _ old: Atom, _ comparison: ObjectComparison
+    ) throws(ChangeError) {
+        guard case .differs(_, let offset) = comparison.verdict(ofData: section) else { return }
+        throw .changedData(
+            object: comparison.after.name, name: atom.name,
+            place: DataPlace(
+                offset: offset, sizeBefore: old.section.size, sizeAfter: atom.section.size,
+                isConstant: atom.kind == .constant))
+    }
+
+    /// What a table of constructors refers to has run already.
+    private func checkInitialiser(
+        _ section: Int, _ atom: Atom, _ index: Int, isNew: Bool
+    ) throws(ChangeError) {
+        let comparison = comparisons[index]
+        func refuse(_ name: String) -> ChangeError {
+            .changedInitialiser(object: comparison.after.name, name: name)
+        }
+        guard !isNew, comparison.verdict(ofData: section) == .same else { throw refuse(atom.name) }
+        for relocation in atom.relocations {
+            if case .atom(let target, _) = comparison.after.target(of: relocation),
+                changed.contains(Place(object: index, section: target))
+            {
+                throw refuse(comparison.after.atoms[target]?.name ?? atom.name)
+            }
+        }
+    }
+
+    // MARK: - What comes along
+
+    private mutating func include() throws(ChangeError) {
+        var queue = replacements
+        included = Set(queue)
+        while let place = queue.popLast() {
+            guard let atom = atom(place) else { continue }
+            for relocation in atom.relocations + unwindRelocations(of: place) {
+                let target = try destination(of: relocation, in: place, lead: 0)
+                if case .included(let next, _) = target, included.insert(next).inserted {
+                    queue.append(next)
+                }
+            }
+        }
+    }
+
+    /// Those of the entries of .eh_frame that describe a function.
+    private func unwindRelocations(of place: Place) -> [Relocation] {
+        let object = comparisons[place.object].after
+        return unwind[place.object].flatMap { table in
+            table.entries.entries.filter { $0.section == place.section }.flatMap { entry in
+                let parent = table.entries.entry(at: entry.parent)
+                return object.atoms[table.section].map { atom in
+                    atom.relocations(in: entry.range)
+                        + (parent.map { atom.relocations(in: $0.range) } ?? [])
+                } ?? []
+            }
+        }
+    }
+
+    /// The same function of several objects, as templates and inline functions are,
+    /// is the first of them.
+    private func canonical(_ place: Place) -> Place {
+        guard let symbol = atom(place)?.symbol, symbol.binding != .local,
+            let first = definitions[symbol.name]
+        else { return place }
+        return first
+    }
+
+    /// Where a reference leads; `lead` as in ``CompiledObject/target(of:lead:)``.
+    func destination(
+        of relocation: Relocation, in home: Place, lead: Int64
+    ) throws(ChangeError) -> Destination {
+        let comparison = comparisons[home.object]
+        switch comparison.after.target(of: relocation, lead: lead) {
+        case .absolute(let value): return .absolute(value)
+        case .name(let name, let offset, let isWeak):
+            if let place = definitions[name] { return try destination(place, offset) }
+            return .name(name, offset: offset, isWeak: isWeak)
+        case .literal(let section, let anchor, let distance):
+            let place = Place(object: home.object, section: section)
+            return .literal(place, anchor: anchor, distance: distance)
+        case .atom(let section, let offset):
+            let place = Place(object: home.object, section: section)
+            return try destination(canonical(place), offset)
+        }
+    }
+
+    private func destination(
+        _ place: Place, _ offset: Int64
+    ) throws(ChangeError) -> Destination {
+        let comparison = comparisons[place.object]
+        guard let atom = comparison.after.atoms[place.section] else {
+            return .included(place, offset: offset)
+        }
+        let old = comparison.correlation.before[place.section]
+        func base(_ section: Int) -> Destination {
+            .base(place, section: section, offset: offset)
+        }
+        switch atom.kind {
+        case .code:
+            guard let old, !atom.isFragment, !changed.contains(place), atom.isOneFunction else {
+                return .included(place, offset: offset)
+            }
+            return base(old)
+        case .constant:
+            guard let old, comparison.verdict(ofData: place.section) == .same else {
+                return .included(place, offset: offset)
+            }
+            return base(old)
+        case .variable, .threadLocal:
+            if comparison.correlation.unclear.contains(place.section) {
+                throw .unclearVariable(object: comparison.after.name, name: atom.name)
+            }
+            if let old { return base(old) }
+            guard atom.kind == .variable else {
+                throw .newThreadLocal(object: comparison.after.name, name: atom.name)
+            }
+            return .included(place, offset: offset)
+        case .initialiser, .literals, .unwindTable: return .included(place, offset: offset)
+        }
+    }
+}
+
+extension Atom {
+    /// Whether all that is in it has one start, so that a symbol of the base stands
+    /// for it.
+    fileprivate var isOneFunction: Bool { labels.allSatisfy { $0.value.rawValue == 0 } }
+}

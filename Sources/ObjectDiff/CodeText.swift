@@ -1,0 +1,114 @@
+import Addresses
+import ELFImage
+import Patchability
+
+/// One instruction of a section, or what cannot be decoded up to the section's end.
+struct CodeLine {
+    let offset: Int
+    let length: Int
+    /// nil for what is not known to be an instruction.
+    let shape: InstructionShape?
+
+    var end: Int { offset + length }
+    var isPadding: Bool { shape?.isPadding ?? false }
+}
+
+/// A direct branch without its displacement: the short and the long form of a jump
+/// are one.
+struct Branch: Equatable {
+    enum Kind: Equatable {
+        case call
+        case jump
+        case conditional(UInt8)
+        /// loop, jrcxz and the like, which have a short form only.
+        case counting(UInt8)
+    }
+
+    let kind: Kind
+    /// Where the displacement stands, from the instruction's start.
+    let field: Int
+    let size: Int
+
+    /// nil where the instruction at `offset` is no direct branch.
+    init?(_ line: CodeLine, in bytes: ByteView) {
+        guard let shape = line.shape, let size = shape.branchDisplacementSize,
+            let opcode = bytes[line.offset + shape.opcodeOffset]
+        else { return nil }
+        // SDM vol. 2: CALL e8, JMP e9 and eb, Jcc 70–7f and 0f 80–8f, LOOP e0–e2,
+        // JRCXZ e3.
+        switch opcode {
+        case 0xe8: kind = .call
+        case 0xe9, 0xeb: kind = .jump
+        case 0x70...0x7f: kind = .conditional(opcode & 0xf)
+        case 0xe0...0xe3: kind = .counting(opcode)
+        case 0x0f:
+            guard let second = bytes[line.offset + shape.opcodeOffset + 1],
+                second & 0xf0 == 0x80
+            else { return nil }
+            kind = .conditional(second & 0xf)
+        default: return nil
+        }
+        self.size = size
+        field = line.length - size
+    }
+
+    /// How far from the end of the instruction it leads.
+    func distance(_ line: CodeLine, in bytes: ByteView) -> Int64 {
+        let place = line.offset + field
+        if size == 1 { return Int64(bytes.load(place, as: Int8.self) ?? 0) }
+        return Int64(bytes.load(place, as: Int32.self) ?? 0)
+    }
+}
+
+/// Reads one instruction after the other.
+struct CodeReader {
+    let bytes: ByteView
+    private(set) var offset = 0
+
+    init(_ bytes: ByteView) { self.bytes = bytes }
+
+    var isAtEnd: Bool { offset >= bytes.count }
+
+    /// The next instruction, which stays the next.
+    var line: CodeLine? {
+        guard !isAtEnd else { return nil }
+        guard let shape = InstructionShape(bytes, at: offset),
+            shape.length <= bytes.count - offset
+        else { return CodeLine(offset: offset, length: bytes.count - offset, shape: nil) }
+        return CodeLine(offset: offset, length: shape.length, shape: shape)
+    }
+
+    mutating func skip(_ line: CodeLine) { offset = line.end }
+
+    /// Goes on behind nops and int3.
+    mutating func skipPadding() {
+        while let line, line.isPadding { skip(line) }
+    }
+}
+
+/// Which offset of one code stands for which of another, where both have the same
+/// instructions, some of them of another length.
+struct OffsetMap {
+    /// The instructions at which the difference between the two changes.
+    private var steps: [(from: Int, to: Int)] = [(0, 0)]
+
+    /// Offsets come in order.
+    mutating func add(_ from: Int, _ to: Int) {
+        guard let last = steps.last, to - from != last.to - last.from else { return }
+        steps.append((from, to))
+    }
+
+    /// Whether every offset stands for itself.
+    var isIdentity: Bool { steps.allSatisfy { $0.from == $0.to } }
+
+    subscript(offset: Int) -> Int {
+        var low = 0
+        var high = steps.count
+        while low < high {
+            let middle = (low + high) / 2
+            if steps[middle].from <= offset { low = middle + 1 } else { high = middle }
+        }
+        let step = steps[max(low - 1, 0)]
+        return offset + step.to - step.from
+    }
+}

@@ -1,0 +1,107 @@
+import ELFImage
+
+/// Which function or datum of the object after is which of the object before: by
+/// name, and where the compiler numbers names by what refers to them.
+///
+/// How numbered functions are paired decides only how much is replaced: whoever
+/// calls another one of them than before counts as changed. A variable, though, is
+/// one that the program has already, or a new one, and that must be certain.
+struct Correlation {
+    /// The sections of the object before, by those of the object after.
+    private(set) var before: [Int: Int] = [:]
+    private(set) var after: [Int: Int] = [:]
+    /// Variables after of which it cannot be told which one before they are.
+    private(set) var unclear: Set<Int> = []
+
+    private enum Class: Hashable { case code, data, table }
+
+    private struct Key: Hashable {
+        let name: String
+        let kind: Class
+    }
+
+    init(_ before: CompiledObject, _ after: CompiledObject) {
+        let old = Self.groups(before)
+        let new = Self.groups(after)
+        for (key, sections) in new {
+            let others = old[key] ?? []
+            if key.kind == .data,
+                sections.count > 1 || others.count > 1
+                    || !others.isEmpty && isNumbered(sections, in: after)
+            {
+                pairVariables(others, before, sections, after)
+            } else {
+                pairByName(others, before, sections, after)
+            }
+        }
+    }
+
+    private func isNumbered(_ sections: [Int], in object: CompiledObject) -> Bool {
+        sections.contains { StableName.isNumbered(object.atoms[$0]?.name ?? "") }
+    }
+
+    /// What has a name, by that without numbers; in the order of sections.
+    private static func groups(_ object: CompiledObject) -> [Key: [Int]] {
+        var groups: [Key: [Int]] = [:]
+        for (index, atom) in object.atoms.sorted(by: { $0.key < $1.key })
+        where !atom.isToldByContent {
+            let kind: Class
+            switch atom.kind {
+            case .code: kind = .code
+            case .constant, .variable, .threadLocal: kind = .data
+            case .initialiser: kind = .table
+            case .literals, .unwindTable: continue
+            }
+            groups[Key(name: StableName.of(atom.name), kind: kind), default: []].append(index)
+        }
+        return groups
+    }
+
+    private mutating func pair(_ old: Int, _ new: Int) {
+        before[new] = old
+        after[old] = new
+    }
+
+    /// The same name first, then what is left in its order.
+    private mutating func pairByName(
+        _ old: [Int], _ before: CompiledObject, _ new: [Int], _ after: CompiledObject
+    ) {
+        var rest = Dictionary(grouping: old) { before.atoms[$0]?.name ?? "" }
+        for section in new {
+            guard let name = after.atoms[section]?.name, let found = rest[name]?.first else {
+                continue
+            }
+            rest[name]?.removeFirst()
+            pair(found, section)
+        }
+        let olds = old.filter { self.after[$0] == nil }
+        let news = new.filter { self.before[$0] == nil }
+        for (one, other) in zip(olds, news) { pair(one, other) }
+    }
+
+    /// A variable is the one that the same functions use, of the same size.
+    private mutating func pairVariables(
+        _ old: [Int], _ before: CompiledObject, _ new: [Int], _ after: CompiledObject
+    ) {
+        func candidates(_ section: Int) -> [Int] {
+            old.filter { candidate in
+                guard let was = before.atoms[candidate], let now = after.atoms[section] else {
+                    return false
+                }
+                return was.section.size == now.section.size && was.kind == now.kind
+                    && !before.users(of: candidate).isDisjoint(with: after.users(of: section))
+            }
+        }
+        let wanted = Dictionary(uniqueKeysWithValues: new.map { ($0, candidates($0)) })
+        for section in new {
+            let found = wanted[section] ?? []
+            let rivals = new.count { wanted[$0]?.contains(where: found.contains) == true }
+            if found.count == 1, rivals == 1, let only = found.first { pair(only, section) }
+        }
+        // One that is left may be new, as long as none before is left with it.
+        let left = old.contains { self.after[$0] == nil }
+        for section in new where self.before[section] == nil && left {
+            unclear.insert(section)
+        }
+    }
+}

@@ -1,0 +1,68 @@
+import Addresses
+import ELFImage
+import Patchability
+
+/// The linked object that was made of the objects before the change.
+public protocol LinkedBase {
+    /// For messages.
+    var name: String { get }
+    var image: ELFImage { get }
+    var catalog: FunctionCatalog { get }
+
+    /// What its symbols say of `name`, local ones included.
+    func definitions(of name: String) -> [BaseDefinition]
+}
+
+/// One thing that a symbol of the base names.
+public struct BaseDefinition: Hashable, Sendable {
+    public enum Kind: Sendable {
+        case function
+        case object
+        /// The address counts from the start of the thread-local segment.
+        case threadLocal
+    }
+
+    public let address: LinkAddress
+    public let kind: Kind
+    /// The source file of a local symbol, as far as the base tells.
+    public let sourceFile: String?
+
+    public init(address: LinkAddress, kind: Kind, sourceFile: String?) {
+        self.address = address
+        self.kind = kind
+        self.sourceFile = sourceFile
+    }
+}
+
+/// What the loader puts into the words of the base that it relocates.
+struct BaseWords {
+    enum Word: Hashable {
+        case address(LinkAddress)
+        case symbol(String, addend: Int64)
+        /// Something that depends on the thread or the module.
+        case other
+    }
+
+    private let words: [LinkAddress: Word]
+
+    init(_ image: ELFImage) throws(ELFError) {
+        var words: [LinkAddress: Word] = [:]
+        let table = try image.symbolTable(.dynamic)
+        for relocation in try image.dynamicRelocations() {
+            switch relocation.type {
+            case .relative:
+                words[relocation.offset] = .address(
+                    LinkAddress(rawValue: UInt64(bitPattern: relocation.addend)))
+            case .globalData, .jumpSlot, .absolute64:
+                let index = Int(relocation.symbolIndex)
+                words[relocation.offset] = .symbol(
+                    table?.name(index) ?? "", addend: relocation.addend)
+            default:
+                words[relocation.offset] = .other
+            }
+        }
+        self.words = words
+    }
+
+    subscript(address: LinkAddress) -> Word? { words[address] }
+}

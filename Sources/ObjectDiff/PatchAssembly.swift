@@ -1,0 +1,323 @@
+import Addresses
+import ELFImage
+
+/// Joins what goes into a patch to one object, and binds what it refers to.
+struct PatchAssembly {
+    /// An undefined symbol of the object, and what it is in the base.
+    struct Binding: Hashable {
+        let location: BaseLocator.Location
+        let isFunction: Bool
+        let size: UInt64
+    }
+
+    private let changes: ChangeSet
+    private let locators: [BaseLocator]
+    private let base: any LinkedBase
+    private var writer = ObjectWriter()
+    private var outputs: [Place: Int] = [:]
+    private var literals: Literals?
+    /// The names that are given, with what they stand for.
+    private var names: [String: Name] = [:]
+    private(set) var bindings: [String: Binding] = [:]
+    /// Names that others define, and whether they may stay undefined.
+    private(set) var externals: [String: Bool] = [:]
+    private(set) var replacements: [Place: String] = [:]
+
+    private enum Name: Hashable {
+        case own(Place, Int)
+        case bound(BaseLocator.Location)
+        case external
+    }
+
+    /// One section for all literals, each once.
+    private struct Literals {
+        let section: Int
+        var offsets: [[UInt8]: UInt64] = [:]
+    }
+
+    init(_ changes: ChangeSet, _ locators: [BaseLocator], base: any LinkedBase) throws(ChangeError)
+    {
+        self.changes = changes
+        self.locators = locators
+        self.base = base
+        // The names of other objects are as they are; what has a name of its own gets
+        // another one where they meet.
+        let places = changes.included.sorted()
+        try reserveExternals(places)
+        for place in places { addSection(place) }
+        for place in places { try addRelocations(place) }
+        try addUnwindTable(places)
+    }
+
+    var object: [UInt8] { writer.object(weak: Set(externals.filter(\.value).keys)) }
+
+    // MARK: - Names
+
+    private mutating func reserveExternals(_ places: [Place]) throws(ChangeError) {
+        for place in places {
+            for relocation in changes.atom(place)?.relocations ?? [] {
+                if case .name(let name, _, _) = try changes.destination(
+                    of: relocation, in: place, lead: 0)
+                {
+                    names[name] = .external
+                }
+            }
+        }
+    }
+
+    /// A name for `meaning` that stands for nothing else.
+    private mutating func unique(_ name: String, for meaning: Name) -> String {
+        var candidate = name
+        var number = 1
+        while let taken = names[candidate], taken != meaning {
+            number += 1
+            candidate = "\(name)~\(number)"
+        }
+        names[candidate] = meaning
+        return candidate
+    }
+
+    // MARK: - Sections
+
+    private mutating func addSection(_ place: Place) {
+        guard let atom = changes.atom(place) else { return }
+        let section = atom.section
+        let output = writer.add(
+            OutputSection(
+                name: section.name, type: section.type,
+                flags: section.flags.subtracting([.group, .mergeable, .strings]),
+                alignment: section.alignment, size: section.size, bytes: atom.bytes.array()))
+        outputs[place] = output
+        for (index, label) in atom.labels.enumerated()
+        where label.value.rawValue == 0 && [.function, .object].contains(label.type) {
+            let name = unique(label.name, for: .own(place, index))
+            writer.symbols.append(
+                OutputSymbol(name: name, section: output, size: label.size, type: label.type))
+            if replacements[place] == nil, label.type == .function { replacements[place] = name }
+        }
+    }
+
+    /// Where the literal is in the output; nil where there is none at that place.
+    private mutating func offset(of literal: ByteView?, alignment: UInt64) -> (Int, UInt64)? {
+        guard let literal else { return nil }
+        var pool =
+            literals
+            ?? Literals(
+                section: writer.add(
+                    OutputSection(
+                        name: ".rodata.literals", type: .programBits, flags: .allocated,
+                        alignment: 1, size: 0, bytes: [])))
+        defer { literals = pool }
+        let bytes = literal.array()
+        let alignment = max(1, min(alignment, 4096))
+        if let known = pool.offsets[bytes], known % alignment == 0 { return (pool.section, known) }
+        let offset = writer.append(bytes, aligned: alignment, to: pool.section)
+        pool.offsets[bytes] = offset
+        return (pool.section, offset)
+    }
+
+    // MARK: - Relocations
+
+    private mutating func addRelocations(_ place: Place) throws(ChangeError) {
+        guard let atom = changes.atom(place), let output = outputs[place] else { return }
+        guard atom.kind == .code else {
+            for relocation in atom.relocations { try add(relocation, of: place, output, lead: 0) }
+            return
+        }
+        var reader = CodeReader(atom.bytes)
+        while let line = reader.line {
+            for relocation in atom.relocations(in: line.offset..<line.end) {
+                let kind = RelocationKind(rawValue: relocation.type.rawValue)
+                let isRelative = kind?.isPCRelative ?? false
+                let lead = Int64(line.end) - Int64(bitPattern: relocation.offset.rawValue)
+                try add(relocation, of: place, output, lead: isRelative ? lead : 0)
+            }
+            reader.skip(line)
+        }
+    }
+
+    /// - Parameter shift: what the relocation's place has moved by.
+    private mutating func add(
+        _ relocation: Relocation, of place: Place, _ output: Int, lead: Int64, shift: Int = 0
+    ) throws(ChangeError) {
+        let offset = relocation.offset.rawValue &+ UInt64(bitPattern: Int64(shift))
+        func refuse() -> ChangeError {
+            let object = changes.comparisons[place.object].after
+            return .relocation(
+                object: object.name, function: changes.atom(place)?.name ?? "",
+                type: relocation.type.rawValue, symbol: object.symbol(of: relocation).name)
+        }
+        let destination = try changes.destination(of: relocation, in: place, lead: lead)
+        guard let kind = RelocationKind(rawValue: relocation.type.rawValue) else { throw refuse() }
+        if kind == .none { return }
+        if let value = try constant(kind, destination, in: place) {
+            return writer.overwrite(littleEndian(value), at: Int(clamping: offset), in: output)
+        }
+        guard kind.isLinkable, let (target, distance) = try target(destination) else {
+            throw refuse()
+        }
+        writer.add(
+            OutputRelocation(
+                offset: offset, type: relocation.type.rawValue, target: target,
+                addend: distance &- lead), to: output)
+    }
+
+    private mutating func target(
+        _ destination: ChangeSet.Destination
+    ) throws(ChangeError) -> (OutputTarget, Int64)? {
+        switch destination {
+        case .included(let place, let offset):
+            return outputs[place].map { (.section($0), offset) }
+        case .literal(let place, let anchor, let distance):
+            guard let atom = changes.atom(place),
+                let (section, offset) = offset(
+                    of: atom.literal(at: anchor), alignment: atom.section.alignment)
+            else { return nil }
+            return (.section(section), Int64(clamping: offset) &+ distance)
+        case .base(let place, let section, let offset):
+            return (.undefined(try bind(place, section)), offset)
+        case .name(let name, let offset, let isWeak):
+            externals[name] = (externals[name] ?? true) && isWeak
+            return (.undefined(name), offset)
+        case .absolute:
+            return nil
+        }
+    }
+
+    /// The undefined symbol for what the base has.
+    private mutating func bind(_ place: Place, _ section: Int) throws(ChangeError) -> String {
+        let locator = locators[place.object]
+        let atom = locator.object.atoms[section]
+        let isFunction = atom?.kind == .code
+        let location =
+            isFunction
+            ? BaseLocator.Location.address(try locator.function(section))
+            : try locator.datum(section)
+        let name = unique(atom?.name ?? "section.\(section)", for: .bound(location))
+        bindings[name] = Binding(
+            location: location, isFunction: isFunction, size: atom?.symbol?.size ?? 0)
+        return name
+    }
+
+    /// The value of a reference that is the same in every process.
+    private func constant(
+        _ kind: RelocationKind, _ destination: ChangeSet.Destination, in place: Place
+    ) throws(ChangeError) -> UInt32? {
+        switch kind {
+        case .threadOffset32:
+            return try threadOffset(destination, in: place)
+        case .absolute32, .absolute32Signed:
+            guard base.image.kind == .executable,
+                case .base(let home, let section, let offset) = destination
+            else { return nil }
+            let locator = locators[home.object]
+            let isFunction = locator.object.atoms[section]?.kind == .code
+            let location =
+                isFunction
+                ? BaseLocator.Location.address(try locator.function(section))
+                : try locator.datum(section)
+            guard case .address(let address) = location else { return nil }
+            return UInt32(exactly: address.rawValue &+ UInt64(bitPattern: offset))
+        default:
+            return nil
+        }
+    }
+
+    /// The distance from the thread pointer of a thread-local variable of a program.
+    private func threadOffset(
+        _ destination: ChangeSet.Destination, in place: Place
+    ) throws(ChangeError) -> UInt32? {
+        func refuse(_ symbol: String) -> ChangeError {
+            .threadLocalAccess(
+                object: changes.name(of: place), function: changes.atom(place)?.name ?? "",
+                symbol: symbol)
+        }
+        let start: UInt64
+        let distance: Int64
+        switch destination {
+        case .base(let home, let section, let offset):
+            guard case .threadLocal(let found) = try locators[home.object].datum(section) else {
+                return nil
+            }
+            (start, distance) = (found, offset)
+        case .name(let name, let offset, _):
+            let found = base.definitions(of: name).filter { $0.kind == .threadLocal }
+            guard found.count == 1, let only = found.first else { throw refuse(name) }
+            (start, distance) = (only.address.rawValue, offset)
+        default:
+            return nil
+        }
+        guard base.image.kind != .sharedObject, let end = base.image.threadPointerOffset else {
+            throw refuse("thread-local data")
+        }
+        let value = Int64(bitPattern: start) &+ distance &- Int64(clamping: end)
+        return Int32(exactly: value).map(UInt32.init(bitPattern:))
+    }
+
+    // MARK: - Unwind tables
+
+    /// The entries for the functions that come along, and those that they start from.
+    private mutating func addUnwindTable(_ places: [Place]) throws(ChangeError) {
+        let output = writer.add(
+            OutputSection(
+                name: ".eh_frame", type: .programBits, flags: .allocated, alignment: 8, size: 0,
+                bytes: []))
+        for (index, tables) in changes.unwind.enumerated() {
+            let object = changes.comparisons[index].after
+            for (section, table) in tables {
+                let home = Place(object: index, section: section)
+                guard let atom = object.atoms[section] else { continue }
+                var parents: [Int: Int] = [:]
+                for entry in table.entries {
+                    guard let described = entry.section, let parent = entry.parent,
+                        changes.included.contains(Place(object: index, section: described)),
+                        let start = table.entry(at: parent)
+                    else { continue }
+                    if parents[parent] == nil {
+                        parents[parent] = try append(start.range, of: atom, home, output)
+                    }
+                    let place = try append(entry.range, of: atom, home, output)
+                    // The distance from its own field back to the CIE.
+                    let back = place + 4 - (parents[parent] ?? 0)
+                    writer.overwrite(
+                        littleEndian(UInt32(truncatingIfNeeded: back)), at: place + 4, in: output)
+                }
+            }
+        }
+    }
+
+    /// Copies an entry with its relocations, and returns where it stands.
+    private mutating func append(
+        _ range: Range<Int>, of atom: Atom, _ home: Place, _ output: Int
+    ) throws(ChangeError) -> Int {
+        let bytes = atom.bytes.slice(range.lowerBound, range.count)?.array() ?? []
+        let place = Int(clamping: writer.append(bytes, aligned: 4, to: output))
+        for relocation in atom.relocations(in: range) {
+            try add(relocation, of: home, output, lead: 0, shift: place - range.lowerBound)
+        }
+        return place
+    }
+}
+
+extension RelocationKind {
+    /// Whether a patch may have it (``PatchRelocation`` of the room PatchFile).
+    fileprivate var isLinkable: Bool {
+        switch self {
+        case .absolute64, .pc32, .plt32, .gotPCRelative, .tlsGeneralDynamic, .tlsInitialExec,
+            .pc64, .gotPCRelativeRelaxable, .rexGOTPCRelativeRelaxable:
+            true
+        default: false
+        }
+    }
+}
+
+extension ELFImage {
+    /// How far the thread pointer of a program is behind the start of its
+    /// thread-local segment (ELF Handling For Thread-Local Storage, 3.4.2, variant II).
+    var threadPointerOffset: UInt64? {
+        guard let segment = tlsSegment else { return nil }
+        let alignment = max(segment.alignment, 1)
+        let (sum, overflow) = segment.memorySize.addingReportingOverflow(alignment - 1)
+        return overflow ? nil : sum / alignment * alignment
+    }
+}

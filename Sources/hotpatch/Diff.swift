@@ -1,0 +1,95 @@
+import ArgumentParser
+import HotpatchKit
+import JSONText
+import SystemPackage
+
+struct Diff: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Make a patch from objects compiled before and after a change.",
+        usage: "hotpatch diff --base ELF --before OBJ ... --after OBJ ... -o FIX.hpatch [OPTIONS]",
+        discussion: """
+            The objects are compared function by function, by what they hold and refer to. What \
+            changed is replaced, the functions included that others were inlined into; what is new \
+            comes along. What cannot be switched safely is refused: other initial values of data, \
+            constructors, new thread-local variables.
+
+            Compile the objects before as those that the base was linked of, with the same compiler \
+            and flags, and -ffunction-sections -fdata-sections besides; those after likewise, from \
+            the changed source. Every function that is replaced, and what it refers to, is held \
+            against the bytes of the base first. Objects belong together by the names of their \
+            files:
+
+              hotpatch diff --base ./daemon --before old/parse.o --after new/parse.o -o fix.hpatch
+            """)
+
+    @Option(
+        help: ArgumentHelp(
+            "The program or library that runs now, as it is on disk.", valueName: "ELF"),
+        completion: .file())
+    var base: String
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Objects as they were compiled before the change.", valueName: "OBJ"),
+        completion: .file(extensions: ["o"]))
+    var before: [String]
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "The same objects, compiled after the change.", valueName: "OBJ"),
+        completion: .file(extensions: ["o"]))
+    var after: [String]
+
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp("The patch to write.", valueName: "FIX.hpatch"),
+        completion: .file(extensions: ["hpatch"]))
+    var output: String
+
+    @OptionGroup var label: LabelOptions
+    @OptionGroup var format: OutputOptions
+
+    private var request: DiffRequest {
+        var request = DiffRequest(
+            base: FilePath(base), before: before.map { FilePath($0) },
+            after: after.map { FilePath($0) }, output: FilePath(output))
+        if let name = label.name { request.label.name = name }
+        request.label.version = label.versionString
+        request.label.description = label.description
+        request.label.references = label.reference
+        request.label.isCumulative = label.cumulative
+        request.label.requires = label.requirements
+        request.label.supersedes = label.supersedes
+        request.acceptCopies = label.acceptCopies
+        request.libraryPaths = label.libraryPath.map { FilePath($0) }
+        return request
+    }
+
+    func validate() throws {
+        try LabelOptions.check(request.label.name)
+    }
+
+    func run() throws {
+        var request = request
+        request.label.fixedIn = try label.fixedBuilds()
+        let report = try DiffBuilder.build(request)
+        try report.build.show(
+            format.format, command: "diff", summary: report.summary,
+            also: [
+                JSONMember("comparedFunctions", .integer(Int64(report.comparedFunctions))),
+                JSONMember("movedLines", .integer(Int64(report.movedLines))),
+            ])
+    }
+}
+
+extension DiffReport {
+    /// One sentence for people.
+    var summary: String {
+        let replaced = build.patch.manifest.functions.count
+        return "Of \(comparedFunctions) functions \(replaced) "
+            + (replaced == 1 ? "changes" : "change")
+            + (movedLines > 0 ? ", and \(movedLines) more by their line numbers only." : ".")
+    }
+}

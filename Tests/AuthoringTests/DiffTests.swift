@@ -1,0 +1,223 @@
+import Authoring
+import ELFImage
+import ObjectDiff
+import PatchFile
+import SystemPackage
+import TestSupport
+import Testing
+
+/// What `diff` makes of two sources, and what it refuses.
+@Suite struct DiffTests {
+    /// A base, and objects of it before and after a change.
+    struct Case {
+        let folder: TemporaryDirectory
+        let base: FilePath
+        let before: FilePath
+        let after: FilePath
+        var output: FilePath { folder.path.appending("fix.hpatch") }
+
+        static let flags = ["-O2", "-g", "-fPIE"]
+        static let sections = ["-ffunction-sections", "-fdata-sections", "-c"]
+
+        init(
+            _ before: String, _ after: String, compiler: String = "gcc",
+            linked: [String] = flags + ["-pie"], compiled: [String] = flags
+        ) throws {
+            folder = try TemporaryDirectory()
+            base = folder.path.appending("daemon")
+            let old = try folder.write(before, to: "daemon.c")
+            try Self.run([compiler, old.string, "-o", base.string] + linked)
+            self.before = try folder.makeDirectory().appending("daemon.o")
+            self.after = try folder.makeDirectory().appending("daemon.o")
+            try Self.run(
+                [compiler, old.string, "-o", self.before.string] + compiled + Self.sections)
+            let new = try folder.write(after, to: "daemon.c")
+            try Self.run(
+                [compiler, new.string, "-o", self.after.string] + compiled + Self.sections)
+        }
+
+        static func run(_ arguments: [String]) throws {
+            let command = try Command.run(arguments[0], Array(arguments.dropFirst()))
+            try #require(command.succeeded, "\(command.errorOutput)")
+        }
+
+        func build(_ change: (inout DiffRequest) -> Void = { _ in }) throws -> DiffReport {
+            var request = DiffRequest(
+                base: base, before: [before], after: [after], output: output)
+            change(&request)
+            return try DiffBuilder.build(request)
+        }
+
+        func failure(sourceLocation: SourceLocation = #_sourceLocation) throws -> AuthoringError {
+            let error = try #require(
+                throws: AuthoringError.self, sourceLocation: sourceLocation
+            ) { _ = try build() }
+            let left = try Command.run("ls", ["-A", folder.path.string])
+            #expect(!left.output.contains("hpatch"), sourceLocation: sourceLocation)
+            return error
+        }
+    }
+
+    static let daemon = """
+        #include <stdio.h>
+        #include <stdlib.h>
+        static int hits = 3;
+        static const char *const words[] = {"one", "two"};
+        static int (*volatile hook)(int);
+        __attribute__((noinline)) static int leaf(int x) { hits += x; return hits; }
+        __attribute__((noinline)) int work(int a) {
+            if (a > 50) { fprintf(stderr, "line %d\\n", __LINE__); abort(); }
+            puts(words[a & 1]);
+            return leaf(a) * 3;
+        }
+        __attribute__((noinline)) int other(int a) { return leaf(a + 1) / 7; }
+        int main(int c, char **v) { (void)v; hook = leaf; return work(c) + other(c) + hook(c); }
+        """
+
+    private static func daemon(_ old: String, _ new: String) -> String {
+        daemon.replacing(old, with: new)
+    }
+
+    @Test(arguments: ["gcc", "clang"]) func oneFunctionThatChanged(_ compiler: String) throws {
+        let test = try Case(
+            Self.daemon, Self.daemon("leaf(a) * 3", "leaf(a) * 5"), compiler: compiler)
+        let report = try test.build()
+        #expect(report.build.manifest.functions.map(\.symbol) == ["work"])
+        #expect(report.build.baseSymbol("leaf")?.isFunction == true)
+        #expect(report.build.imported("puts") != nil)
+        #expect(try PatchFile.read(path: test.output).manifest == report.build.manifest)
+    }
+
+    @Test func theSameObjectsGiveTheSameBytes() throws {
+        let test = try Case(Self.daemon, Self.daemon("* 3", "* 5"))
+        let first = try test.build().build.patch.digest
+        #expect(try test.build().build.patch.digest == first)
+    }
+
+    @Test func theLabelIsTheAuthors() throws {
+        let test = try Case(Self.daemon, Self.daemon("* 3", "* 5"))
+        let report = try test.build {
+            $0.label.name = "cve-fix"
+            $0.label.version = "1.1"
+            $0.label.references = ["CVE-2024-1"]
+            $0.label.isCumulative = true
+        }
+        #expect(report.build.manifest.name == "cve-fix")
+        #expect(report.build.manifest.version == "1.1")
+        #expect(report.build.manifest.references == ["CVE-2024-1"])
+        #expect(report.build.manifest.isCumulative)
+    }
+
+    // MARK: - What is no change
+
+    @Test func nothingChangesWhereOnlyLinesMove() throws {
+        let test = try Case(Self.daemon, "\n\n\n" + Self.daemon)
+        guard case .change(.nothingToPatch(let what)) = try test.failure() else {
+            Issue.record("not the reason")
+            return
+        }
+        #expect(what.movedLines == 1)
+    }
+
+    /// One number that changes is a change, where its line is the same.
+    @Test func aNumberIsNoLine() throws {
+        let test = try Case(Self.daemon, Self.daemon("a > 50", "a > 51"))
+        #expect(try test.build().build.manifest.functions.map(\.symbol) == ["work"])
+        let both = try Case(
+            Self.daemon, "\n" + Self.daemon("__LINE__", "30"))
+        #expect(try both.build().build.manifest.functions.map(\.symbol) == ["work"])
+    }
+
+    @Test func theOrderOfFunctionsIsNoChange() throws {
+        let one = "int first(int x) { return x / 3; }\n"
+        let two = "int second(int x) { return x / 5; }\n"
+        let test = try Case(Self.daemon + one + two, Self.daemon + two + one)
+        #expect(try test.failure().code == "diff.nothing-to-patch")
+    }
+
+    @Test func debugInformationIsNoChange() throws {
+        let test = try Case(Self.daemon, Self.daemon)
+        let report = try #require(throws: AuthoringError.self) {
+            try Case.run(
+                ["gcc", "-x", "c", "-o", test.after.string]
+                    + [test.folder.path.appending("daemon.c").string, "-O2", "-fPIE"]
+                    + Case.sections)
+            _ = try test.build()
+        }
+        #expect(report.code == "diff.nothing-to-patch")
+    }
+
+    // MARK: - Refusals
+
+    @Test(arguments: [
+        ("hits = 3", "hits = 4", "diff.changed-data", "'hits'"),
+        (
+            "int main", "__attribute__((constructor)) static void c(void) { hits = 1; } int main",
+            "diff.changed-initialiser", "runs when the program starts"
+        ),
+        (
+            "return leaf(a) * 3;", "static __thread int t = 1; return leaf(a) + t++;",
+            "diff.new-thread-local", "t.0"
+        ),
+    ])
+    func whatCannotBeSwitchedIsRefused(
+        _ old: String, _ new: String, _ code: String, _ says: String
+    ) throws {
+        let error = try Case(Self.daemon, Self.daemon(old, new)).failure()
+        #expect(error.code == code)
+        #expect(error.isRefusal)
+        #expect(error.description.contains(says), "\(error)")
+    }
+
+    @Test func aBaseOfOtherFlagsIsRefused() throws {
+        let test = try Case(
+            Self.daemon, Self.daemon("* 3", "* 5"), linked: ["-O1", "-g", "-fPIE", "-pie"])
+        let error = try test.failure()
+        #expect(error.code == "diff.base-differs")
+        #expect(error.isRefusal)
+        #expect(error.description.contains("'work'"), "\(error)")
+    }
+
+    /// What the changed function calls is part of what the objects must have in
+    /// common with the base.
+    @Test func aBaseOfAnotherSourceIsRefused() throws {
+        let test = try Case(Self.daemon, Self.daemon("* 3", "* 5"))
+        let other = try Case(Self.daemon("hits += x;", "hits += 2 * x;"), Self.daemon)
+        let error = try #require(throws: AuthoringError.self) {
+            _ = try test.build { $0.base = other.base }
+        }
+        #expect(error.code == "diff.base-differs")
+        #expect(error.description.contains("'leaf'"), "\(error)")
+    }
+
+    @Test func withoutSectionsOfTheirOwnFunctionsCannotBeTold() throws {
+        let test = try Case(
+            Self.daemon, Self.daemon("* 3", "* 5"), compiled: Case.flags)
+        for (object, text) in [
+            (test.before, Self.daemon), (test.after, Self.daemon("* 3", "* 5")),
+        ] {
+            let source = try test.folder.write(text, to: "whole.c")
+            try Case.run(["gcc", "-c", source.string, "-o", object.string] + Case.flags)
+        }
+        let error = try test.failure()
+        #expect(error.code == "diff.shared-section")
+        #expect(error.description.contains("-ffunction-sections"), "\(error)")
+    }
+
+    @Test func whatIsNoObjectIsAnError() throws {
+        let test = try Case(Self.daemon, Self.daemon("* 3", "* 5"))
+        let error = try #require(throws: AuthoringError.self) {
+            _ = try test.build { $0.after = [test.base] }
+        }
+        #expect(!error.isRefusal)
+        #expect(error.description.contains("gcc -c"), "\(error)")
+        let pairing = try #require(throws: AuthoringError.self) {
+            _ = try test.build { $0.before = [test.before, test.before] }
+        }
+        #expect(pairing.code == "diff.pairing")
+        let output = try #require(throws: AuthoringError.self) {
+            _ = try test.build { $0.output = test.after }
+        }
+        #expect(output.code == "build.output-is-input")
+    }
+}
