@@ -201,7 +201,7 @@ let package = Package(
             "PatchStoreTests",
             [
                 "Addresses", "ELFImage", "JSONText", "PatchFile", "PatchStore", "TestSupport",
-                system,
+                "Threads", "hotpatch", system,
             ]),
         .executableTarget(
             name: "live-process-exerciser", dependencies: ["Addresses", "LiveProcess"],

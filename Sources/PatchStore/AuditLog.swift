@@ -27,18 +27,19 @@ public struct AuditLog: Sendable {
         } catch {
             throw .system(locations.audit, action: "write to", error)
         }
-        if syncing { try sync(file) }
+        if syncing { try sync() }
     }
 
     public func append(_ event: AuditEvent) throws(StoreError) { try append([event]) }
 
     /// Waits until all that was written would outlast a loss of power.
-    public func sync() throws(StoreError) { try sync(open(O_RDONLY)) }
-
-    private func sync(_ file: borrowing OpenFile) throws(StoreError) {
+    public func sync() throws(StoreError) {
+        let file = try open(O_RDONLY)
         guard fdatasync(file.rawValue) == 0 else {
             throw .system(locations.audit, action: "sync", Errno(rawValue: errno))
         }
+        // The file may be new.
+        try PatchStore(opening: locations).sync(directory: locations.state)
     }
 
     /// Opens the log, which nobody else can write to.

@@ -41,7 +41,8 @@ extension PatchStore {
     }
 
     private func begin(timeout: Duration) throws(StoreError) -> StoreChange {
-        try makeDirectories()
+        let isFirst = unsafe access(locations.series.string, F_OK) != 0
+        try makeDirectories(isCertain: isFirst)
         let lock = try StoreLock.acquire(locations.lock, timeout: timeout)
         try removeStrays(except: try list().entries)
         return StoreChange(store: self, lock: lock)

@@ -8,14 +8,22 @@ import SystemPackage
 
 extension PatchStore {
     /// Makes the directories where they are missing. Everybody may read them.
-    func makeDirectories() throws(StoreError) {
+    ///
+    /// - Parameter isCertain: whether they have to outlast a loss of power even where
+    ///   somebody else made them, who may not have come to syncing that.
+    func makeDirectories(isCertain: Bool = false) throws(StoreError) {
         var place = FilePath("/")
         for component in locations.patches.components {
             place.append(component)
-            if unsafe mkdir(place.string, 0o755) == 0 {
-                try sync(directory: place.removingLastComponent())
-            } else if errno != EEXIST {
+            let isNew = unsafe mkdir(place.string, 0o755) == 0
+            guard isNew || errno == EEXIST else {
                 throw .system(place, action: "make the directory", Errno(rawValue: errno))
+            }
+            let isOurs = [locations.state, locations.patches].contains(place)
+            let parent = place.removingLastComponent()
+            // One that may not be read cannot be synced.
+            if isNew || isCertain && isOurs, unsafe access(parent.string, R_OK) == 0 {
+                try sync(directory: parent)
             }
         }
         // Somebody else may have been faster.
@@ -48,14 +56,18 @@ extension PatchStore {
     func removeStrays(except entries: [SeriesEntry]) throws(StoreError) {
         unsafe unlink(locations.series.string + Self.suffixAside)
         let kept = Set(entries.map { path(of: $0.id) })
+        let strays: [FilePath]
         do throws(Errno) {
-            for name in try DirectoryNames.of(locations.patches) {
-                let path = locations.patches.appending(name)
-                if Self.isOurs(name), !kept.contains(path) { unsafe unlink(path.string) }
-            }
+            strays = try DirectoryNames.of(locations.patches).filter(Self.isOurs)
+                .map { locations.patches.appending($0) }.filter { !kept.contains($0) }
         } catch {
             throw .system(locations.patches, action: "list", error)
         }
+        if strays.isEmpty { return }
+        // Whoever replaced the list may have been killed before that was synced: should
+        // the former one come back, it would name files that are gone.
+        try sync(directory: locations.state)
+        for path in strays { unsafe unlink(path.string) }
     }
 
     /// `NAME-DIGEST.hpatch`, also while it is written.
@@ -67,7 +79,7 @@ extension PatchStore {
         return parts.count > 1 && Hexadecimal.bytes(String(parts[parts.count - 1]))?.count == 32
     }
 
-    private func sync(directory path: FilePath) throws(StoreError) {
+    func sync(directory path: FilePath) throws(StoreError) {
         do throws(Errno) {
             let directory = try OpenFile(path, O_RDONLY | O_DIRECTORY)
             guard fsync(directory.rawValue) == 0 else { throw Errno(rawValue: errno) }
