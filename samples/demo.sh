@@ -12,6 +12,8 @@ scratch=$(mktemp -d)
 export HOTPATCH_STATE_DIR=$scratch/state
 daemon=
 load=
+service=
+places=
 
 # Only processes that this script started, by their ids.
 clean_up() {
@@ -19,6 +21,11 @@ clean_up() {
         kill "$child" 2>/dev/null || true
         wait "$child" 2>/dev/null || true
     done
+    if [ -n "$service" ]; then
+        $root kill "$service" 2>/dev/null || true
+        wait "$service" 2>/dev/null || true
+    fi
+    [ -z "$places" ] || $root rm -rf "$places"
     rm -rf "$scratch"
 }
 trap clean_up EXIT
@@ -96,6 +103,30 @@ expect_leak() {
 identity() { cut -d ' ' -f 1,22 "/proc/$daemon/stat"; }
 digests() { sha256sum build/stationd build/libmeteo.so; }
 
+# The service, and what is installed, belong to root.
+root=
+[ "$(id -u)" = 0 ] || root=sudo
+
+start_daemon() {
+    show "build/stationd &"
+    : >"$scratch/stationd"
+    build/stationd 0 8 >"$scratch/stationd" &
+    daemon=$!
+    await "$scratch/stationd"
+    cat "$scratch/stationd"
+    port=$(sed -n 's/.* port \([0-9]*\),.*/\1/p' "$scratch/stationd")
+}
+
+# Installed patches, configuration and run-time state in a folder of the demo's own.
+serving() {
+    $root env HOTPATCH_STATE_DIR="$places/state" HOTPATCH_CONFIG_DIR="$places/config" \
+        HOTPATCH_RUN_DIR="$places/run" "$(command -v hotpatch)" "$@"
+}
+serve() {
+    show "$(typed ${root:+sudo} hotpatch "$@")"
+    serving "$@" || fails "the command failed with exit code $?"
+}
+
 # Seizing another process may need root (ptrace_scope of the Yama module).
 privileged=
 if [ "$(id -u)" != 0 ] && [ "$(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null || echo 0)" != 0 ]; then
@@ -112,12 +143,7 @@ live() {
 }
 
 say "A daemon runs, a program with eight threads and a shared library of its own."
-show "build/stationd &"
-build/stationd 0 8 >"$scratch/stationd" &
-daemon=$!
-await "$scratch/stationd"
-cat "$scratch/stationd"
-port=$(sed -n 's/.* port \([0-9]*\),.*/\1/p' "$scratch/stationd")
+start_daemon
 identity_before=$(identity)
 
 say "Clients keep it busy. From now on every reply is checked."
@@ -178,3 +204,25 @@ tail -n 1 "$scratch/load"
 [[ $(cat "$scratch/load") != *'"old": 0, '* ]] || fails "the load never saw the bug"
 [[ $(cat "$scratch/load") != *'"new": 0, '* ]] || fails "the load never saw the fix"
 holds "no request failed; the clients saw the bug, and the fix"
+
+say "Installed, the fix comes back by itself whenever the program starts."
+places=$($root mktemp -d)
+serve install build/echo-overread.hpatch
+expect 'ECHO 32 hi' 'ERR length beyond the text' "applied where the program runs"
+show "${root:+sudo }hotpatch watch &"
+serving watch 2>"$scratch/service" &
+service=$!
+for _ in {1..250}; do
+    $root test -s "$places/run/watch.json" && break
+    kill -0 "$service" 2>/dev/null || fails "the service ended: $(cat "$scratch/service")"
+    sleep 0.02
+done
+show "kill $daemon      # and start it again"
+kill "$daemon"
+wait "$daemon" 2>/dev/null || true
+start_daemon
+expect 'ECHO 32 hi' 'ERR length beyond the text' "patched before its first instruction"
+serve status
+serve log
+serve uninstall echo-overread
+expect_leak "and taken out again"

@@ -15,7 +15,7 @@ public enum WatchMode: String, Sendable, CaseIterable {
     public var window: String {
         switch self {
         case .execPermission:
-            "none: a program is patched before its first instruction"
+            "nothing, since a program is patched before its first instruction"
         case .lateExecPermission:
             "a program that is faster than the watcher runs its first instructions unpatched, "
                 + "some hundred microseconds"

@@ -82,13 +82,6 @@ struct Install: ParsableCommand, Verbose {
     }
 }
 
-extension AuditEvent.Actor {
-    /// Who this is, for people.
-    fileprivate var title: String {
-        sudoUser ?? "user \(loginUserID ?? userID)"
-    }
-}
-
 /// Where the files of bases are, so that what starts from them later can be patched.
 struct BaseFiles {
     private(set) var paths: [BaseIdentity: [FilePath]] = [:]

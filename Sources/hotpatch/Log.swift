@@ -107,10 +107,10 @@ struct Since: ExpressibleByArgument {
 
 extension AuditEvent {
     fileprivate var cells: [String] {
-        let who = actor.sudoUser ?? "user \(actor.loginUserID ?? actor.userID)"
-        return [
+        [
             "\(at)", action.rawValue, result, patch ?? "", process.map { "\($0.pid)" } ?? "",
-            process?.executable ?? "", stallMicroseconds.map { "\($0)" } ?? "", who,
+            process?.executable ?? "", stallMicroseconds.map { "\($0)" } ?? "",
+            actor.title,
             [code.map { "[\($0)]" }, message].compactMap(\.self).joined(separator: " "),
             code ?? "", digest ?? "", base ?? "", process.map { "\($0.startTime)" } ?? "",
             "\(actor.pid)", actor.command,

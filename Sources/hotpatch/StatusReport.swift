@@ -74,8 +74,9 @@ struct ServiceStatus {
             return "No service runs: a program that starts comes up without its patches until "
                 + "'hotpatch watch' runs, or is started by 'hotpatch run'."
         }
-        let window = record.window.isEmpty ? "" : "; \(record.window.printableLine)"
-        return "The service runs (pid \(record.process), \(record.mode.rawValue))\(window)."
+        let window =
+            record.window.isEmpty ? "" : " What may run unpatched: \(record.window.printableLine)."
+        return "The service runs (pid \(record.process), \(record.mode.rawValue)).\(window)"
     }
 
     var json: JSONValue {
