@@ -72,14 +72,18 @@ struct PayloadInstaller {
             do throws(LiveProcessError) {
                 try mapFile(payload, by: &calls)
             } catch .remoteCall(_, _, let errno) where Self.forbidsMemoryFiles(errno) {
-                // No memfd, or none that may be executed (vm.memfd_noexec, SELinux).
+                // No memfd, or none that may be executed (vm.memfd_noexec, SELinux), or the
+                // process may open no more files.
                 try mapAnonymous(payload, by: &calls)
             }
         }
     }
 
     private static func forbidsMemoryFiles(_ errno: Errno) -> Bool {
-        [.permissionDenied, .notPermitted, .noFunction, .noMemory].contains(errno)
+        [
+            .permissionDenied, .notPermitted, .noFunction, .noMemory, .tooManyOpenFiles,
+            .tooManyOpenFilesInSystem,
+        ].contains(errno)
     }
 
     /// A sealed file in memory gives the payload its name in `/proc/PID/maps`,

@@ -7,6 +7,8 @@ import TortureEngine
 final class Scene {
     let directory: TemporaryDirectory
     let victim: Victim
+    /// The program's; with files in memory the victim's.
+    let pid: Int32
     let remains: Remains
     let patch: FilePath
     /// `apply` to this process.
@@ -30,17 +32,32 @@ final class Scene {
         return (program: program, patch: patch)
     }
 
-    init() throws {
+    /// - Parameter isNameless: whether the program gets no files in memory.
+    init(isNameless: Bool = false) throws {
         let made = try Self.made.get()
         directory = try TemporaryDirectory()
         patch = made.patch
-        victim = try Victim(made.program)
-        #expect(try victim.readLine() == "ready")
-        remains = try Remains(of: victim.pid)
+        if isNameless {
+            let subject = try NamelessVictim(made.program)
+            (victim, pid) = (subject.victim, subject.pid)
+        } else {
+            victim = try Victim(made.program)
+            pid = victim.pid
+            #expect(try victim.readLine() == "ready")
+        }
+        remains = try Remains(of: pid)
         arguments = [
             try BuiltProduct.path("hotpatch").string, "apply", patch.string, "--pid",
-            "\(victim.pid)",
+            "\(pid)",
         ]
+    }
+
+    /// Whether the program runs the fix; an error where it runs a part of it.
+    func isApplied() throws -> Bool {
+        guard try victim.ask("enter") == "inside" else { throw Errno.invalidArgument }
+        let version = try victim.ask("leave")
+        guard ["1", "2"].contains(version) else { throw TestSupportError("it answers \(version)") }
+        return version == "2"
     }
 
     /// Starts `apply` by way of a shell's script, which gets the command as "$@",
