@@ -80,12 +80,13 @@ extension PatchStack {
         return AppliedPatch(
             record: payload.record, state: state(of: number),
             appliedAt: appliedAt == 0 ? nil : appliedAt, covered: covered,
-            disturbances: disturbances, damage: nil)
+            disturbances: disturbances, damage: isUntold(number) ? .historyOverwritten : nil)
     }
 
     private func state(of number: Int) -> AppliedPatch.State {
         let payload = payloads[number]
         if payload.state.isSwitching { return .interrupted }
+        if isUntold(number) { return .damaged }
         switch layerCount(number) {
         // Whatever stands at one of its sites, it is none of ours.
         case 0 where isInUse(number): return .mixed

@@ -27,6 +27,9 @@ extension PatchPlan {
             let rooms = record.detours.map { DetourRoom($0) }
             for function in manifest.functions {
                 let own = DetourRoom(function, at: base)
+                if let damage = patch.damage, rooms.contains(where: own.hasPlaces) {
+                    reasons.append(.damagedPayload(name: record.name, damage: damage))
+                }
                 let reason = rooms.lazy.filter { !$0.hasPlaces(of: own) }
                     .compactMap { own.conflict(with: $0, ofPatch: record.name) }.first
                 if let reason { reasons.append(reason) }

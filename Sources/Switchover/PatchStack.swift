@@ -31,6 +31,8 @@ struct PatchStack {
         let layers: [Layer]
         /// It leads there by way of a stub: a switch has been interrupted.
         let isByWayOfStub: Bool
+        /// The patch whose state does not tell what the function led to before.
+        var untold: Layer?
         /// What stands there in place of either.
         var obstruction: Obstruction?
     }
@@ -48,8 +50,6 @@ struct PatchStack {
                 symbol: symbol, address: address, found: found,
                 isBreakpoint: beneathBreakpoint != nil)
         }
-
-        func refusal(of symbol: String) -> SwitchRefusal { disturbance(of: symbol).refusal }
     }
 
     /// Every detour for a site, whether or not it is in use.
@@ -67,9 +67,11 @@ struct PatchStack {
             }
         }
         for (address, layers) in detours {
-            let destination = try destination(at: layers, in: process)
-            var site = site(at: address, leadingTo: destination)
-            if destination == nil { site.obstruction = try obstruction(at: layers, in: process) }
+            var site = site(
+                at: address, leadingTo: try destination(at: layers, in: process))
+            if site.destination == nil, site.untold == nil, !site.isByWayOfStub {
+                site.obstruction = try obstruction(at: layers, in: process)
+            }
             sites[address] = site
         }
     }
@@ -141,7 +143,11 @@ struct PatchStack {
         while case .code(let target)? = next {
             guard let layer = layer(at: address, where: { $0.entry == target }),
                 !layers.contains(layer)
-            else { return Site(destination: nil, layers: [], isByWayOfStub: isByWayOfStub) }
+            else {
+                return Site(
+                    destination: nil, layers: [], isByWayOfStub: isByWayOfStub,
+                    untold: layers.last)
+            }
             layers.append(layer)
             let state = payloads[layer.payload].state
             next = self[layer].destination(of: state.entries[layer.detour].beneath)
@@ -181,6 +187,22 @@ struct PatchStack {
     }
 
     func detourCount(_ payload: Int) -> Int { payloads[payload].record.detours.count }
+
+    /// Whether a function leads to the payload, and its state does not tell what it led
+    /// to before.
+    func isUntold(_ payload: Int) -> Bool {
+        payloads[payload].record.detours.contains { sites[$0.site]?.untold?.payload == payload }
+    }
+
+    /// Why nothing can be written where the function leads; nil where it can.
+    func obstacle(at detour: PayloadRecord.Detour) -> SwitchRefusal? {
+        guard let site = sites[detour.site] else { return nil }
+        if let untold = site.untold {
+            return .damagedPayload(
+                name: payloads[untold.payload].record.name, damage: .historyOverwritten)
+        }
+        return site.obstruction?.disturbance(of: detour.symbol).refusal
+    }
 
     /// Whether anything leads into the payload or may do so, or a journal says that
     /// it is being switched.

@@ -33,12 +33,15 @@ struct DamagedPayload {
 public enum PayloadDamage: Hashable, Sendable {
     /// The state that starts at that address is none.
     case stateOverwritten(RemoteAddress)
+    /// The state does not tell what a function led to before.
+    case historyOverwritten
     /// Not all of it is mapped any more, or not with its kinds of access.
     case mappingsChanged
 
     public var description: String {
         switch self {
         case .stateOverwritten(let address): "the process has overwritten its state at \(address)"
+        case .historyOverwritten: "the process has overwritten what is beneath it"
         case .mappingsChanged: "the process has changed its mappings"
         }
     }

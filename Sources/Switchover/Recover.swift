@@ -153,10 +153,10 @@ struct UnfinishedSwitch {
                 change.before, change.after, .code(change.detour.stub),
             ]
             guard let destination, known.contains(destination) else {
-                guard let obstruction = stack.sites[change.detour.site]?.obstruction else {
+                guard let obstacle = stack.obstacle(at: change.detour) else {
                     throw Self.damaged(participants, stack)
                 }
-                throw .refused([obstruction.refusal(of: change.detour.symbol)])
+                throw .refused([obstacle])
             }
         }
         // One write within a page needs no word to be decided.

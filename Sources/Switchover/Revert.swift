@@ -20,7 +20,7 @@ extension Switchover {
             guard spoiled.isEmpty else { throw .refused(spoiled.map(\.refusal)) }
             let named = patches.indices.filter { patches[$0].record.name == name }
             if let number = named.first(where: { patches[$0].state.isSwitchedIn }) {
-                let (change, guards) = try withdrawal(of: number, from: stack, process, options)
+                let (change, guards) = try withdrawal(of: number, from: stack, options)
                 let passage = try carryOut(change, guards, in: process, options)
                 return report(.reverted, patches[number].record, since: start, passage)
             }
@@ -75,7 +75,7 @@ extension Switchover {
 
     /// Every function that leads to the patch is led to what is beneath.
     private static func withdrawal(
-        of number: Int, from stack: PatchStack, _ process: TargetProcess, _ options: SwitchOptions
+        of number: Int, from stack: PatchStack, _ options: SwitchOptions
     ) throws(SwitchoverError) -> (PatchSwitch, SwitchGuards) {
         let record = stack.payloads[number].record
         var change = PatchSwitch()
@@ -84,14 +84,8 @@ extension Switchover {
         for (index, detour) in record.detours.enumerated() {
             let layer = PatchStack.Layer(payload: number, detour: index)
             guard let site = stack.sites[detour.site] else { continue }
-            if let obstruction = site.obstruction {
-                reasons.append(obstruction.refusal(of: detour.symbol))
-                continue
-            }
-            guard site.destination != nil else {
-                let found = (try? process.read(detour.site, count: detour.original.count)) ?? []
-                reasons.append(
-                    .detourDiffers(symbol: detour.symbol, address: detour.site, found: found))
+            if let obstacle = stack.obstacle(at: detour) {
+                reasons.append(obstacle)
                 continue
             }
             // Where another tool has put back the original, nothing is to be done.
@@ -143,7 +137,7 @@ extension PatchStack {
     fileprivate var obstructions: [SwitchRefusal] {
         payloads.indices.filter(isInUse).flatMap { number in
             payloads[number].record.detours.compactMap { detour in
-                sites[detour.site]?.obstruction?.refusal(of: detour.symbol)
+                obstacle(at: detour)
             }
         }
     }

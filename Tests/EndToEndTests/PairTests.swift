@@ -91,7 +91,7 @@ import Testing
         #expect(applied.map(\.state) == [.interrupted, .interrupted])
         let leader = try #require(applied.first { $0.record.name == "one" }).record
         let detour = try #require(applied.first { $0.record.name == "two" }).record.detours[0]
-        let memory = Memory(of: child)
+        let memory = ProcessMemory(of: child.id)
         if death.isByWayOfStub {
             let jump = try #require(detour.bytes(leadingTo: .code(detour.stub)))
             try memory.write(jump.site, at: detour.site)
@@ -179,19 +179,5 @@ import Testing
         // The other is sound.
         try Tool.expect(0, ["revert", "two"] + pair.target)
         #expect(try pair.report() == "one 2 two 1")
-    }
-}
-
-/// The memory of a process, written as a tool does that has seized it.
-private struct Memory {
-    private let path: FilePath
-
-    init(of process: TargetProcess) { path = FilePath("/proc/\(process.id)/mem") }
-
-    func write(_ bytes: [UInt8], at address: RemoteAddress) throws {
-        let file = try FileDescriptor.open(path, .readWrite, options: .closeOnExec)
-        try file.closeAfter {
-            _ = try file.writeAll(toAbsoluteOffset: Int64(address.rawValue), bytes)
-        }
     }
 }

@@ -170,6 +170,24 @@ import Testing
         #expect(try scene.victim.ask("ask") == "new")
     }
 
+    /// Another tool has led the function elsewhere since.
+    @Test func anothersJump() throws {
+        let scene = try Scene()
+        let function = try MappedFunction(scene.patch, in: scene.victim)
+        try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
+        let jump = try function.read()
+        try function.write([0xe9, 0, 0, 0, 0], at: 0)
+        try Tool.expect(0, ["status"] + scene.target, says: ["mixed", "answer (overwritten)"])
+        for command in [["revert", "life-fix"], ["revert", "--all"]] {
+            try Tool.expect(
+                2, command + scene.target,
+                says: ["'answer'", "e900000000", "switch.detour-differs"])
+        }
+        try function.write(jump, at: 0)
+        try Tool.expect(0, ["revert", "--all"] + scene.target)
+        #expect(try scene.victim.ask("ask") == "old")
+    }
+
     @Test func otherPatchesInTheWay() throws {
         let scene = try Scene()
         let namesake = try Patch.build(
