@@ -1,4 +1,5 @@
 import ELFImage
+import Glibc
 import LiveProcess
 import PatchFile
 import PatchStore
@@ -10,7 +11,7 @@ extension Switchover {
     /// store uninstalls them.
     ///
     /// Processes that may not be looked at may run anything, so for who is not root no
-    /// patch is retired.
+    /// patch is retired. What even root may not look at could not be patched either.
     public static func retired(among contents: StoreContents) throws(Errno) -> [InstalledPatch] {
         let sound = contents.patches
         let candidates = Series.obsolete(
@@ -23,7 +24,8 @@ extension Switchover {
         var idle: Set<BaseIdentity> = []
         for base in Set(candidates.map(\.base)) {
             let search = try processes(concernedBy: contents.limited(to: [base]))
-            if search.found.isEmpty && search.notPermitted.isEmpty { idle.insert(base) }
+            let isAllSeen = search.notPermitted.isEmpty || geteuid() == 0
+            if search.found.isEmpty && isAllSeen { idle.insert(base) }
         }
         return sound.filter { patch in
             idle.contains(patch.base)

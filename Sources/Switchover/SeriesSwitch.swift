@@ -103,20 +103,28 @@ extension PatchStack {
             .sorted { ($0.appliedAt ?? 0) < ($1.appliedAt ?? 0) }
         var result: [Series.Applied] = []
         while !rest.isEmpty {
-            // Two may have come in one second: then what lies on what decides.
-            let next =
-                rest.firstIndex { patch in
-                    !rest.contains { other in
-                        other.covered.contains { $0.by == patch.record.name }
-                    }
-                } ?? 0
-            let record = rest.remove(at: next).record
+            // Many may have come in one second: then what lies on what decides.
+            let lowest = rest.firstIndex { patch in
+                !rest.contains { lies(patch.record, on: $0.record) }
+            }
+            let record = rest.remove(at: lowest ?? 0).record
             result.append(
                 Series.Applied(
                     id: PatchID(name: record.name, digest: record.digest),
                     symbols: Set(record.detours.map(\.symbol))))
         }
         return result
+    }
+
+    /// Whether some function leads through `upper` before it leads through `lower`.
+    private func lies(_ upper: PayloadRecord, on lower: PayloadRecord) -> Bool {
+        sites.values.contains { site in
+            let starts = site.layers.map { payloads[$0.payload].record.extent.start }
+            guard let above = starts.firstIndex(of: upper.extent.start),
+                let beneath = starts.firstIndex(of: lower.extent.start)
+            else { return false }
+            return above < beneath
+        }
     }
 }
 
@@ -145,10 +153,11 @@ private struct SeriesWork {
             for id in plan.revert { revert(id) }
             return
         }
+        guard let leaving = makeRoom(for: first, plan.revert, series) else { return }
         // One switch, so that no fix is out while another one comes. What leaves may be
         // all that protects the program: it stays where the first cannot come.
-        let isFirstIn = apply(first, replacing: plan.revert)
-        guard isFirstIn || plan.revert.isEmpty else { return }
+        let isFirstIn = apply(first, replacing: leaving)
+        guard isFirstIn || leaving.isEmpty else { return }
         var failed = isFirstIn ? [] : [SeriesItem(first.file)]
         for patch in coming.dropFirst() {
             let item = SeriesItem(patch.file)
@@ -156,7 +165,24 @@ private struct SeriesWork {
         }
     }
 
+    /// Takes out what comes again first, as far as that lies on it: in one switch it
+    /// cannot leave and come. Returns what still has to leave; nil where it cannot be
+    /// done, and all is as it was.
+    private mutating func makeRoom(
+        for first: InstalledPatch, _ leaving: [PatchID], _ series: [InstalledPatch]
+    ) -> [PatchID]? {
+        guard let place = leaving.firstIndex(of: first.id) else { return leaving }
+        for (number, id) in leaving[...place].enumerated() where !revert(id) {
+            for id in leaving[..<number].reversed() {
+                if let patch = series.first(where: { $0.id == id }) { apply(patch) }
+            }
+            return nil
+        }
+        return Array(leaving[(place + 1)...])
+    }
+
     /// Whether it is applied now.
+    @discardableResult
     private mutating func apply(_ patch: InstalledPatch, replacing leaving: [PatchID] = []) -> Bool
     {
         var options = options
@@ -176,11 +202,15 @@ private struct SeriesWork {
         return true
     }
 
-    private mutating func revert(_ id: PatchID) {
+    /// Whether it is out now.
+    @discardableResult
+    private mutating func revert(_ id: PatchID) -> Bool {
         let outcome = Result { () throws(SwitchoverError) in
             try Switchover.revert(id.name, in: process, options: options)
         }
         steps.append(SeriesStep(action: .revert, patch: id, base: base, outcome: outcome))
+        if case .success = outcome { return true }
+        return false
     }
 }
 
