@@ -34,14 +34,15 @@ struct StoreRow {
 
     var sentence: String {
         let place = (baseName.isEmpty ? "" : "\(baseName.printableLine) ") + "(build \(base))"
+        let digest = ", digest \(id.digest)"
         switch outcome {
         case .change(.installed) where superseded.isEmpty:
-            return "installed '\(id.name)' for \(place)"
+            return "installed '\(id.name)' for \(place)" + digest
         case .change(.installed):
             let list = superseded.map { "'\($0)'" }.joined(separator: ", ")
-            return "installed '\(id.name)' for \(place), in the place of \(list)"
+            return "installed '\(id.name)' for \(place), in the place of \(list)" + digest
         case .change(.replaced(let former)):
-            return "installed '\(id.name)' for \(place), in the place of \(former)"
+            return "installed '\(id.name)' for \(place), in the place of \(former)" + digest
         case .change(.alreadyInstalled):
             return "'\(id.name)' is installed already for \(place)"
         case .change(.repaired):

@@ -12,10 +12,16 @@ import Testing
         let victim: Victim
         var target: [String] { ["--pid", "\(victim.pid)"] }
 
-        init() throws {
-            let pages = "-falign-functions=4096"
-            library = try Program.compile("chorus-library", flags: ["-fPIC", "-shared", pages])
-            program = try Program.compile("chorus", flags: [library.string, pages])
+        /// - Parameter build: in hexadecimal, for builds that nothing else in the test run
+        ///   has.
+        init(build: String? = nil) throws {
+            func flags(_ prefix: String) -> [String] {
+                ["-falign-functions=4096"]
+                    + (build.map { ["-Wl,--build-id=0x\(prefix)\($0)"] } ?? [])
+            }
+            library = try Program.compile(
+                "chorus-library", flags: ["-fPIC", "-shared"] + flags("51"))
+            program = try Program.compile("chorus", flags: [library.string] + flags("52"))
             victim = try startVictim(program)
         }
 
@@ -31,8 +37,8 @@ import Testing
         }
 
         /// The versions of lead, alto, tenor and bass, and the mixed rounds.
-        func report(_ line: String = "report") throws -> [Int] {
-            try victim.ask(line).split(separator: " ").compactMap { Int($0) }
+        func report(_ line: String = "report", of other: Victim? = nil) throws -> [Int] {
+            try (other ?? victim).ask(line).split(separator: " ").compactMap { Int($0) }
         }
 
         /// The state of each patch by its name.
