@@ -52,9 +52,9 @@ final class PermissionGroup: Sendable {
         if result < 0 { throw Errno(rawValue: -result) }
     }
 
-    /// What is asked at this moment.
+    /// What is asked at this moment. Each question has a descriptor from here on.
     func questions() throws(Errno) -> [StartQuestion] {
-        var found = [cfanotify_question](repeating: cfanotify_question(), count: 32)
+        var found = [cfanotify_question](repeating: cfanotify_question(), count: 16)
         let count = file.withLock { unsafe cfanotify_read($0, &found, found.count) }
         if count < 0 { throw Errno(rawValue: -count) }
         return found.prefix(Int(count)).map { StartQuestion($0, in: self) }

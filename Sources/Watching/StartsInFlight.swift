@@ -40,10 +40,13 @@ final class Start: Sendable {
 
 /// The starts that are being served, and how long each may take.
 final class StartsInFlight: Sendable {
-    /// So many at once: each costs a descriptor and a thread, and where the one or the
-    /// other runs out, the kernel answers questions with no. What comes beyond goes on
-    /// at once and is patched afterwards.
-    static let limit = 128
+    /// So many at once, of which each takes a thread. What comes beyond goes on at once
+    /// and is patched afterwards.
+    static let mostAtOnce = 128
+    /// Where no descriptor is left for a question, the kernel answers it with no: each
+    /// start has so many of its own, and so many are left to everything else.
+    static let descriptorsOfStart = 16
+    static let descriptorsOfRest = 128
     /// A question is answered after this time at the latest, in nanoseconds.
     static let longestQuestion: UInt64 = 1_000_000_000
     /// PTRACE_SEIZE that sleeps longer waits for the exec that waits for the answer.
@@ -53,12 +56,21 @@ final class StartsInFlight: Sendable {
     /// From the question until the thread runs on.
     static let longestHold: UInt64 = 1_800_000_000
 
+    private let limit: Int
     private let starts = Mutex<[Start]>([])
+
+    /// - Parameter descriptors: how many this process may have.
+    init(descriptors: Int) { limit = Self.limit(descriptors: descriptors) }
+
+    /// How many starts can be served at once; too few to serve any where it is 0.
+    static func limit(descriptors: Int) -> Int {
+        min(mostAtOnce, max(0, descriptors - descriptorsOfRest) / descriptorsOfStart)
+    }
 
     /// nil where there are too many already.
     func begin(_ question: StartQuestion) -> Start? {
         starts.withLock { starts in
-            guard starts.count < Self.limit else { return nil }
+            guard starts.count < limit else { return nil }
             let start = Start(question)
             starts.append(start)
             return start

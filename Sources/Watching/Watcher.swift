@@ -51,19 +51,23 @@ public enum Watcher {
             tellDisabled(reason, options, manager)
             return .switchedOff(by: reason)
         }
-        let mode = chooseMode(options)
+        let descriptors = raiseDescriptorLimit()
+        let mode = chooseMode(options, descriptors: descriptors)
         let signals = try takeSignals()
         let guardian: Guardian
         do throws(Errno) { guardian = try Guardian() } catch {
             throw .system(action: "start the guardian process", error)
         }
-        prepareProcess(options.log)
-        return try serve(options, mode, guardian, signals, manager, predecessor)
+        stayInMemory(options.log)
+        return try serve(
+            options, mode, guardian, signals, manager, predecessor,
+            StartsInFlight(descriptors: descriptors))
     }
 
     private static func serve(
         _ options: WatchOptions, _ mode: WatchMode, _ guardian: consuming Guardian,
-        _ signals: Descriptor, _ manager: ServiceManager, _ predecessor: WatchRecord?
+        _ signals: Descriptor, _ manager: ServiceManager, _ predecessor: WatchRecord?,
+        _ starts: StartsInFlight
     ) throws(WatchError) -> End {
         let group: PermissionGroup?
         let mailbox: Mailbox
@@ -79,7 +83,7 @@ public enum Watcher {
         }
         let identities = FileIdentities()
         let keeper = StartKeeper(
-            bases: InstalledBases(), identities: identities, starts: StartsInFlight(),
+            bases: InstalledBases(), identities: identities, starts: starts,
             mode: mode, caretaker: mailbox)
         let record = try ownRecord(mode)
         let caretakerEnd = CaretakerEnd()
@@ -181,8 +185,17 @@ extension Watcher {
         }
     }
 
-    private static func chooseMode(_ options: WatchOptions) -> WatchMode {
+    private static func chooseMode(_ options: WatchOptions, descriptors: Int) -> WatchMode {
         if let mode = options.mode { return mode }
+        if StartsInFlight.limit(descriptors: descriptors) == 0 {
+            options.log.warning(
+                """
+                only \(descriptors) files may be open at once, too few to hold programs at their \
+                start; raise the limit (RLIMIT_NOFILE, LimitNOFILE=)
+                """)
+            options.log.notice("mode polling; unpatched: \(WatchMode.polling.window)")
+            return .polling
+        }
         let (mode, obstacle) = WatchMode.best()
         if let obstacle {
             options.log.warning("the kernel cannot ask before programs start: \(obstacle)")
@@ -213,14 +226,18 @@ extension Watcher {
         return Descriptor(rawValue: descriptor)
     }
 
-    private static func prepareProcess(_ log: Logger) {
-        // Where no descriptor is left for a question, the kernel answers with no.
+    /// Returns how many descriptors this process may have now.
+    private static func raiseDescriptorLimit() -> Int {
         var limit = rlimit()
         let number = Int32(bitPattern: RLIMIT_NOFILE.rawValue)
-        if unsafe clinux_limit(getpid(), number, nil, &limit) == 0 {
-            limit.rlim_cur = limit.rlim_max
-            _ = unsafe clinux_limit(getpid(), number, &limit, nil)
-        }
+        guard unsafe clinux_limit(getpid(), number, nil, &limit) == 0 else { return 1024 }
+        let before = limit.rlim_cur
+        limit.rlim_cur = limit.rlim_max
+        let isRaised = unsafe clinux_limit(getpid(), number, &limit, nil) == 0
+        return Int(clamping: isRaised ? limit.rlim_max : before)
+    }
+
+    private static func stayInMemory(_ log: Logger) {
         let result = cfanotify_stay_in_memory()
         if result < 0 {
             log.info("may be swapped out, and answer late: \(Errno(rawValue: -result))")

@@ -43,10 +43,26 @@ final class Scene: Sendable {
         return path
     }
 
+    /// A copy of a system's file that is another build.
+    func copy(of path: FilePath, as name: String) throws -> FilePath {
+        var bytes = try path.bytes()
+        // struct Elf64_Nhdr: 4 bytes of name, 20 of contents, NT_GNU_BUILD_ID, and the name.
+        let header: [UInt8] = [4, 0, 0, 0, 20, 0, 0, 0, 3, 0, 0, 0] + Array("GNU\0".utf8)
+        let place = try #require(
+            bytes.indices.first { bytes[$0...].starts(with: header) }, "no build id")
+        for index in place + header.count..<place + header.count + 20 {
+            bytes[index] = UInt8.random(in: 0...255)
+        }
+        let copy = directory.path.appending(name)
+        try copy.write(
+            bytes, permissions: [.ownerReadWriteExecute, .groupReadExecute, .otherReadExecute])
+        return copy
+    }
+
     /// Builds the fix for a base, without installing it.
-    func patch(for base: FilePath, name: String = "early-fix") throws -> FilePath {
+    func patch(for base: FilePath, fix name: String = "early-fix") throws -> FilePath {
         let path = try directory.makeDirectory().appending(name + ".hpatch")
-        let source = Fixture.sources.appending("watching/early-fix.c")
+        let source = Fixture.sources.appending("watching/\(name).c")
         let result = try tool(["build", "--base", base.string, "-o", path.string, source.string])
         try #require(result.succeeded, "\(result.errorOutput)")
         return path
@@ -99,11 +115,15 @@ final class Scene: Sendable {
     }
 
     /// Starts the service, and waits until it serves.
+    ///
+    /// - Parameter launcher: a command that runs it.
     func watch(
-        _ arguments: [String] = [], environment more: [String: String] = [:]
+        _ arguments: [String] = [], environment more: [String: String] = [:],
+        launcher: [String] = []
     ) throws -> RunningCommand {
+        let words = launcher + [try BuiltProduct.path("hotpatch").string, "watch"] + arguments
         let watcher = try RunningCommand(
-            try BuiltProduct.path("hotpatch").string, ["watch"] + arguments,
+            words[0], Array(words.dropFirst()),
             environment: environment.merging(more) { _, new in new })
         try wait(until: "the service serves") {
             if !watcher.isRunning {
@@ -148,19 +168,28 @@ final class Scene: Sendable {
     /// Starts the program again and again, in that way, so many at once.
     func start(
         _ program: FilePath, _ way: String = "fork", _ count: Int, atOnce: Int = 1,
-        _ arguments: [String] = []
+        _ arguments: [String] = [], launcher: [String] = [], environment: [String: String] = [:]
     ) throws -> Starts {
-        try Self.result(startBeside(program, way, count, atOnce: atOnce, arguments))
+        try Self.result(
+            startBeside(
+                program, way, count, atOnce: atOnce, arguments, launcher: launcher,
+                environment: environment))
     }
 
     /// The same beside the test.
+    ///
+    /// - Parameter launcher: a command that runs the one that starts it.
     func startBeside(
         _ program: FilePath, _ way: String = "fork", _ count: Int, atOnce: Int = 1,
-        _ arguments: [String] = []
+        _ arguments: [String] = [], launcher: [String] = [], environment: [String: String] = [:]
     ) throws -> RunningCommand {
-        try RunningCommand(
-            Self.starter.get().string,
-            [way, "\(count)", "\(atOnce)", program.string] + arguments)
+        let words =
+            launcher + [
+                try Self.starter.get().string, way, "\(count)", "\(atOnce)", program.string,
+            ]
+            + arguments
+        return try RunningCommand(
+            words[0], Array(words.dropFirst()), environment: environment)
     }
 
     static func result(_ starter: RunningCommand) throws -> Starts {

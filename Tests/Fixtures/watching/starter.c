@@ -4,17 +4,22 @@
 //      spawn    posix_spawn
 //      thread   fork, and execve by a thread that is not the first
 //      failing  an execve that fails behind the point where the file is opened
+//      blocked  fork and execve with all signals blocked
+//      killed   fork and execve, and SIGKILL at some moment of it
+//      traced   fork and execve under a tracer, which lets it go on
 // Writes a line "code N: COUNT" for each way in which the program ended (256 and more:
 // by a signal; 200: execve failed), then "slowest N µs", "median N µs": from before the
 // start to the end of the program.
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,16 +52,30 @@ static void run_in_vain(void) {
     run(NULL);
 }
 
-static pid_t start(void) {
+static int is(const char *name) { return strcmp(way, name) == 0; }
+
+static pid_t start(int number) {
     pid_t child;
-    if (strcmp(way, "spawn") == 0) {
+    if (is("spawn")) {
         return posix_spawn(&child, program, NULL, NULL, arguments, environ) == 0 ? child : -1;
     }
     child = fork();
-    if (child != 0) return child;
+    if (child != 0) {
+        if (is("killed")) {
+            usleep((useconds_t)(number * 37 % 800));
+            kill(child, SIGKILL);
+        }
+        return child;
+    }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (strcmp(way, "failing") == 0) run_in_vain();
-    if (strcmp(way, "thread") == 0) {
+    if (is("failing")) run_in_vain();
+    if (is("traced")) ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+    if (is("blocked")) {
+        sigset_t all;
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, NULL);
+    }
+    if (is("thread")) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, run, NULL) != 0) _exit(201);
         while (1) pause();
@@ -70,12 +89,15 @@ static void *work(void *unused) {
     int number;
     while ((number = atomic_fetch_add(&next, 1)) < count) {
         long began = now();
-        pid_t child = start();
+        pid_t child = start(number);
         int status;
-        if (child < 0 || waitpid(child, &status, 0) != child) {
-            perror("cannot start");
-            exit(1);
-        }
+        do {
+            if (child < 0 || waitpid(child, &status, 0) != child) {
+                perror("cannot start");
+                exit(1);
+            }
+            if (WIFSTOPPED(status)) ptrace(PTRACE_CONT, child, NULL, NULL);
+        } while (WIFSTOPPED(status));
         times[number] = now() - began;
         int code = WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
         atomic_fetch_add(&codes[code], 1);

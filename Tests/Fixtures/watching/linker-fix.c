@@ -1,0 +1,3 @@
+void _dl_mcount(unsigned long from, unsigned long to) {
+    (void)from, (void)to;
+}
