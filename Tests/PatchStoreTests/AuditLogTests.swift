@@ -179,6 +179,22 @@ import Testing
         #expect(read.message?.last == "…")
     }
 
+    /// Whatever the file holds, reading it ends, with records or without.
+    @Test(arguments: 0..<2000)
+    func hostileLines(seed: Int) throws {
+        var event = event("fix")
+        event.process = AuditEvent.Process(pid: 1, startTime: 2, executable: "/srv/daemon")
+        event.message = "text"
+        var mutator = Mutator(seed: UInt64(seed))
+        let line = mutator.mutated(Array(event.json.text().utf8))
+        do throws(JSONError) {
+            let read = try AuditEvent(JSONValue(parsing: line))
+            #expect(try AuditEvent(read.json) == read)
+        } catch {
+            #expect(!error.description.isEmpty)
+        }
+    }
+
     /// The journal gets what the log gets, and nobody waits for it.
     @Test func theJournal() throws {
         let sample = try SampleStore()
@@ -264,7 +280,7 @@ import Testing
         for (line, words) in zip(
             lines,
             [
-                ["TIME", "ACTION", "DETAIL"], ["install", "installed", "a", "user"],
+                ["TIME", "ACTION", "DETAIL"], ["install", "installed", "a"],
                 ["uninstall", "no-such-target", "b", "[series.not-installed]"],
                 ["install", "failed", "[elf.not-elf]"],
             ])

@@ -171,6 +171,30 @@ import Testing
         #expect(error.map { "\($0)" }?.contains("mv ") ?? false)
     }
 
+    /// Whatever the list holds, no entry leads out of the store.
+    @Test(arguments: 0..<2000)
+    func hostileLists(seed: Int) throws {
+        var list = SeriesList()
+        for name in ["a", "b"] {
+            list.entries.append(
+                SeriesEntry(
+                    id: PatchID(name: name, digest: String(repeating: "ab", count: 32)),
+                    base: SamplePatch.base, installedAt: .now, by: "test", paths: ["/srv/daemon"]))
+        }
+        list.withdrawn.append(WithdrawnPatch(id: list.entries[0].id, base: SamplePatch.otherBase))
+        var mutator = Mutator(seed: UInt64(seed))
+        let bytes = mutator.mutated(Array(list.json.text(pretty: true).utf8))
+        do throws(JSONError) {
+            let read = try SeriesList(parsing: bytes)
+            for entry in read.entries {
+                #expect(PatchManifest.isValidName(entry.id.name) && entry.id.digest.count == 64)
+            }
+            #expect(try SeriesList(parsing: Array(read.json.text().utf8)) == read)
+        } catch {
+            #expect(!error.description.isEmpty)
+        }
+    }
+
     @Test func strangersFilesStay() throws {
         let sample = try SampleStore()
         try sample.install(SamplePatch.candidate("a"))
