@@ -47,6 +47,12 @@ public enum AuthoringError: Error, Sendable {
     case contract(function: String, base: String, ContractObstacle)
     case originalNotCallable(function: String, base: String, OriginalRefusal)
 
+    // A change of sources.
+    case emptyChange(patch: String)
+    case commandFailed(action: String, status: Int32, output: String)
+    case nothingCompiled(command: String)
+    case changeNotBuilt(files: [String])
+
     /// Of objects before and after a change.
     case change(ChangeError)
     case decoder(DecoderUnavailable)
@@ -93,6 +99,10 @@ public enum AuthoringError: Error, Sendable {
         case .indirectFunction: "build.indirect-function"
         case .copies: "build.copies"
         case .contract(_, _, let obstacle): "build.contract-\(obstacle.code)"
+        case .emptyChange: "build.empty-change"
+        case .commandFailed: "build.command-failed"
+        case .nothingCompiled: "build.nothing-compiled"
+        case .changeNotBuilt: "build.change-not-built"
         case .change(let error): error.code
         case .decoder(let error): error.code
         case .patch(let error): error.code
@@ -155,6 +165,7 @@ extension AuthoringError: CustomStringConvertible {
         switch self {
         case .outputIsInput, .source, .compilerFlag: inputText
         case .base, .baseKind, .noSymbols: baseText
+        case .emptyChange, .commandFailed, .nothingCompiled, .changeNotBuilt: changeText
         case .compilerMissing, .compilerFailed, .compilerRefuses, .compilerKilled,
             .compilerMachine, .object, .system, .notKept, .change, .decoder, .patch:
             toolText
@@ -221,6 +232,25 @@ extension AuthoringError: CustomStringConvertible {
         case .change(let error): "\(error)"
         case .decoder(let error): "\(error)"
         case .patch(let error): "\(error)"
+        default: ""
+        }
+    }
+
+    private var changeText: String {
+        switch self {
+        case .emptyChange(let patch):
+            "'\(patch)' names no file to change; name a change as 'diff -u' or git writes it, and "
+                + "with --strip how many folders of its names to leave out"
+        case .commandFailed(let action, let status, let output):
+            "cannot \(action): exit code \(status)"
+                + (output.isEmpty ? "" : "; it said last:\n\(output)")
+        case .nothingCompiled(let command):
+            "'\(command)' compiled nothing that could be seen; where the sources are built "
+                + "already say --configure 'make clean', and where the build calls its compiler "
+                + "by a path, name it without"
+        case .changeNotBuilt(let files):
+            "nothing that was compiled reads what the change touches: "
+                + files.joined(separator: ", ")
         default: ""
         }
     }

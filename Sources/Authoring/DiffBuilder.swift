@@ -17,6 +17,8 @@ public struct DiffRequest: Sendable {
     public var label: PatchLabel
     /// Whether clones and inlined copies of a replaced function may stay.
     public var acceptCopies = false
+    /// Types that may have another layout after the change.
+    public var acceptedLayouts: Set<String> = []
     /// Folders in which libraries are looked for first, as by LD_LIBRARY_PATH.
     public var libraryPaths: [FilePath] = []
 
@@ -51,17 +53,28 @@ public struct PatchLabel: Sendable {
 public struct DiffBuilder {
     private let request: DiffRequest
     private let base: BaseObject
+    /// What the objects are called in messages, where they are those of a build: some
+    /// may be parts of other programs than the base then.
+    private let sources: [String]?
     private var warnings: [BuildWarning]
 
     /// Compares the objects of `request`, proves that the base runs those before, and
     /// writes the patch. Nothing is left behind where it fails.
     public static func build(_ request: DiffRequest) throws(AuthoringError) -> DiffReport {
-        var builder = try DiffBuilder(request)
+        try build(request, sources: nil)
+    }
+
+    /// - Parameter sources: of the objects of a build, what they were made of.
+    static func build(
+        _ request: DiffRequest, sources: [String]?
+    ) throws(AuthoringError) -> DiffReport {
+        var builder = try DiffBuilder(request, sources)
         return try builder.run()
     }
 
-    private init(_ request: DiffRequest) throws(AuthoringError) {
+    private init(_ request: DiffRequest, _ sources: [String]?) throws(AuthoringError) {
         self.request = request
+        self.sources = sources
         try RequestChecks.checkOutput(
             request.output,
             inputs: [(request.base, "the base")]
@@ -73,7 +86,9 @@ public struct DiffBuilder {
     private mutating func run() throws(AuthoringError) -> DiffReport {
         let change: SourceChange
         do throws(ChangeError) {
-            change = try SourceChange(try pairs(), base: base)
+            change = try SourceChange(
+                try pairs(), base: base, mayHaveOthers: sources != nil,
+                acceptedLayouts: request.acceptedLayouts)
         } catch {
             throw AuthoringError.change(error)
         }
@@ -97,10 +112,18 @@ public struct DiffBuilder {
     }
 
     private func pairs() throws(ChangeError) -> [ObjectPair] {
-        var before: [CompiledObject] = []
-        var after: [CompiledObject] = []
-        for path in request.before { before.append(try CompiledObject(path: path)) }
-        for path in request.after { after.append(try CompiledObject(path: path)) }
+        func objects(_ paths: [FilePath]) throws(ChangeError) -> [CompiledObject] {
+            var objects: [CompiledObject] = []
+            for (index, path) in paths.enumerated() {
+                objects.append(try CompiledObject(path: path, name: sources?[index]))
+            }
+            return objects
+        }
+        let before = try objects(request.before)
+        let after = try objects(request.after)
+        guard sources == nil else {
+            return zip(before, after).map { ObjectPair(before: $0, after: $1) }
+        }
         return try ObjectPair.pairs(before: before, after: after)
     }
 

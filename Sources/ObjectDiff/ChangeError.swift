@@ -14,6 +14,7 @@ public enum ChangeError: Error, Sendable {
     // What cannot be switched.
     case sharedSection(object: String, section: String, functions: [String])
     case changedData(object: String, name: String, place: DataPlace)
+    case changedLayout(object: String, LayoutChange)
     case changedInitialiser(object: String, name: String)
     case newThreadLocal(object: String, name: String)
     case unclearVariable(object: String, name: String)
@@ -21,6 +22,8 @@ public enum ChangeError: Error, Sendable {
     case threadLocalAccess(object: String, function: String, symbol: String)
 
     // The base.
+    /// None of the objects that changed is a part of it.
+    case otherProgram(objects: Int)
     case baseDiffers(BaseDifference)
     case notInBase(object: String, name: String, base: String)
     case ambiguous(object: String, name: String, base: String, addresses: [LinkAddress])
@@ -42,11 +45,13 @@ public enum ChangeError: Error, Sendable {
         case .nothingToPatch: "diff.nothing-to-patch"
         case .sharedSection: "diff.shared-section"
         case .changedData: "diff.changed-data"
+        case .changedLayout: "diff.changed-layout"
         case .changedInitialiser: "diff.changed-initialiser"
         case .newThreadLocal: "diff.new-thread-local"
         case .unclearVariable: "diff.unclear-variable"
         case .relocation: "diff.relocation"
         case .threadLocalAccess: "diff.thread-local-access"
+        case .otherProgram: "diff.other-program"
         case .baseDiffers: "diff.base-differs"
         case .notInBase: "diff.not-in-base"
         case .ambiguous: "diff.ambiguous"
@@ -95,6 +100,11 @@ extension ChangeError: CustomStringConvertible {
         case .pairing(let after, let reason):
             "cannot compare '\(after)': \(reason)"
         case .nothingToPatch(let what): what.text
+        case .otherProgram(let objects):
+            "the change reaches \(objects) \(objects == 1 ? "object" : "objects"), and the base has "
+                + "no function of \(objects == 1 ? "it" : "any") as it was compiled before; name the "
+                + "program or library that they go into, built of the same sources with the same "
+                + "compiler and flags"
         case .baseDiffers(let difference): difference.text
         case .notInBase(let object, let name, let base):
             "'\(name)' of '\(object)' is not to be found in '\(base)', which has no symbol of that "
@@ -117,6 +127,8 @@ extension ChangeError: CustomStringConvertible {
                 + "); compile before and after with -ffunction-sections -fdata-sections"
         case .changedData(let object, let name, let place):
             place.text(of: name, in: object)
+        case .changedLayout(let object, let change):
+            change.text(in: object)
         case .changedInitialiser(let object, let name):
             "the change alters what runs when the program starts (\(name) of '\(object)'), which "
                 + "has run already; make the same change where a function first needs it"
@@ -163,6 +175,25 @@ extension DataPlace {
                 ? "code that does not change goes on with the old one"
                 : "the program has it already, with whatever it has become since")
             + "; set the new value in a function that runs from now on, or use another name"
+    }
+}
+
+extension LayoutChange {
+    fileprivate func text(in object: String) -> String {
+        let place = file.map { " (\($0):\(line))" } ?? ""
+        let how =
+            switch what {
+            case .added(let member): "adds its member '\(member)'"
+            case .moved(let member, let from, let to):
+                "moves its member '\(member)' from byte \(from / 8) to byte \(to / 8)"
+            case .resized(let member): "gives its member '\(member)' another size"
+            case .size(let from, let to): "gives it \(to) bytes in place of \(from)"
+            }
+        return
+            "the change alters the structure '\(type)'\(place), as '\(object)' has it: it \(how), "
+            + "and the program has data of the old layout; keep the layout, with the new members "
+            + "in a table beside it by the address of each structure, or, where no data of it "
+            + "outlives the functions that are replaced, say --accept-layout \(type)"
     }
 }
 

@@ -222,8 +222,8 @@ struct ChangeSet {
     /// The same function of several objects, as templates and inline functions are,
     /// is the first of them.
     private func canonical(_ place: Place) -> Place {
-        guard let symbol = atom(place)?.symbol, symbol.binding != .local,
-            let first = definitions[symbol.name]
+        guard let symbol = atom(place)?.symbol,
+            [.weak, .unique].contains(symbol.binding), let first = definitions[symbol.name]
         else { return place }
         return first
     }

@@ -6,8 +6,10 @@ import SystemPackage
 /// A relocatable object as a compiler made it: its sections that are loaded, each
 /// with its relocations and the symbols in it. Whatever it says is checked first.
 public struct CompiledObject: Sendable {
-    /// The path, for messages and for its debug information.
+    /// Where its file is.
     public let path: FilePath
+    /// What it is called in messages.
+    let name: String
     /// The source that the compiler named (STT_FILE), where it did.
     public let sourceFile: String?
     let symbols: [Symbol]
@@ -15,15 +17,16 @@ public struct CompiledObject: Sendable {
     let atoms: [Int: Atom]
     private let usersBySection: [Int: Set<String>]
 
-    var name: String { path.string }
-
     /// The bytes that the names of all symbols may take together.
     private static let nameLimit = 64 << 20
 
     /// Opens the object file at `path`.
-    public init(path: FilePath) throws(ChangeError) {
+    ///
+    /// - Parameter name: what it is called in messages; nil for its path.
+    public init(path: FilePath, name: String? = nil) throws(ChangeError) {
         do throws(ELFError) {
-            try self.init(try ELFImage.open(path: path), path: path)
+            try self.init(
+                try ELFImage.open(path: path), path: path, name: name ?? path.string)
         } catch {
             throw ChangeError.elf(error)
         }
@@ -32,14 +35,17 @@ public struct CompiledObject: Sendable {
     /// Reads an object that lies in memory.
     init(bytes: [UInt8], path: FilePath) throws(ChangeError) {
         do throws(ELFError) {
-            try self.init(try ELFImage.parse(bytes: bytes, name: path.string), path: path)
+            try self.init(
+                try ELFImage.parse(bytes: bytes, name: path.string), path: path,
+                name: path.string)
         } catch {
             throw ChangeError.elf(error)
         }
     }
 
-    private init(_ image: ELFImage, path: FilePath) throws(ELFError) {
+    private init(_ image: ELFImage, path: FilePath, name: String) throws(ELFError) {
         self.path = path
+        self.name = name
         guard image.kind == .relocatable else {
             throw .foreign(
                 name: image.name, field: "type", found: 0,

@@ -43,6 +43,19 @@ final class ObjectComparison {
         correlation = Correlation(before, after)
     }
 
+    /// Whether any function or datum is another one after, or new.
+    var hasChanges: Bool {
+        after.atoms.contains { section, atom in
+            switch atom.kind {
+            case .code:
+                if case .differs = verdict(ofCode: section) { true } else { false }
+            case .variable, .threadLocal:
+                if case .differs = verdict(ofData: section) { true } else { false }
+            default: false
+            }
+        }
+    }
+
     // MARK: - Functions
 
     /// What became of the function in a section after that is one before.

@@ -90,7 +90,15 @@ public struct SourceChange {
     public let movedLineCount: Int
 
     /// Compares `pairs`, and finds everything in `base`.
-    public init(_ pairs: [ObjectPair], base: any LinkedBase) throws(ChangeError) {
+    ///
+    /// - Parameter mayHaveOthers: whether some of the objects may be parts of other
+    ///   programs than the base; they are left out then.
+    /// - Parameter acceptedLayouts: types that may have another layout, since no data of
+    ///   them outlives the functions that are replaced.
+    public init(
+        _ pairs: [ObjectPair], base: any LinkedBase, mayHaveOthers: Bool = false,
+        acceptedLayouts: Set<String> = []
+    ) throws(ChangeError) {
         let decoder: InstructionDecoder
         let words: BaseWords
         do throws(DecoderUnavailable) {
@@ -103,13 +111,19 @@ public struct SourceChange {
         } catch {
             throw .elf(error)
         }
-        let comparisons = pairs.map { pair in
-            ObjectComparison(pair.before, pair.after, decoder: decoder)
+        var parts = pairs.map { pair in
+            Part(
+                comparison: ObjectComparison(pair.before, pair.after, decoder: decoder),
+                locator: BaseLocator(pair.before, base: base, words: words, decoder: decoder),
+                counting: mayHaveOthers)
+        }
+        if mayHaveOthers { parts = try Self.ofBase(parts) }
+        let comparisons = parts.map(\.comparison)
+        let locators = parts.map(\.locator)
+        for comparison in comparisons where comparison.hasChanges {
+            try Self.checkLayouts(comparison, acceptedLayouts)
         }
         let changes = try ChangeSet(comparisons)
-        let locators = pairs.map {
-            BaseLocator($0.before, base: base, words: words, decoder: decoder)
-        }
         // The functions that change come first: what they refer to is found by them.
         var addresses: [Place: LinkAddress] = [:]
         for place in changes.replacements {
@@ -134,6 +148,79 @@ public struct SourceChange {
         compared = locators.reduce(into: []) { $0.formUnion($1.functions) }
         functionCount = changes.summary.functions
         movedLineCount = changes.summary.movedLines
+    }
+
+    /// One object, and where the base has it.
+    private struct Part {
+        let comparison: ObjectComparison
+        let locator: BaseLocator
+
+        /// How many functions of the object the base has.
+        let likeness: Int
+        /// The names that no other object of one program defines.
+        let definitions: Set<String>
+
+        init(comparison: ObjectComparison, locator: BaseLocator, counting: Bool) {
+            self.comparison = comparison
+            self.locator = locator
+            likeness = counting ? locator.functions.count : 0
+            definitions = Set(
+                comparison.before.atoms.values.flatMap(\.labels)
+                    .filter { $0.binding == .global }.map(\.name))
+        }
+
+        /// Whether every function that changed is in the base as it was before.
+        func check() throws(ChangeError) {
+            for (section, atom) in comparison.after.atoms.sorted(by: { $0.key < $1.key })
+            where atom.kind == .code && !atom.isFragment {
+                guard let old = comparison.correlation.before[section],
+                    case .differs = comparison.verdict(ofCode: section)
+                else { continue }
+                _ = try locator.function(old)
+            }
+        }
+    }
+
+    /// Leaves out the objects of which the base has nothing, and those that it has
+    /// compiled in another way: some sources are compiled for several programs.
+    private static func ofBase(_ parts: [Part]) throws(ChangeError) -> [Part] {
+        var kept: [Part] = []
+        var failed: [(part: Part, error: ChangeError)] = []
+        for part in parts where part.likeness > 0 {
+            do throws(ChangeError) {
+                try part.check()
+                kept.append(part)
+            } catch {
+                failed.append((part, error))
+            }
+        }
+        // Of two that define the same, the base has the one that is more like it.
+        let ranked = kept.enumerated().sorted {
+            let (one, other) = ($0.element.likeness, $1.element.likeness)
+            return one == other ? $0.offset < $1.offset : one > other
+        }
+        var defined: Set<String> = []
+        var chosen: Set<Int> = []
+        for (index, part) in ranked where defined.isDisjoint(with: part.definitions) {
+            defined.formUnion(part.definitions)
+            chosen.insert(index)
+        }
+        for (part, error) in failed where part.definitions.isDisjoint(with: defined) {
+            throw error
+        }
+        guard !chosen.isEmpty else { throw .otherProgram(objects: parts.count) }
+        return kept.indices.filter(chosen.contains).map { kept[$0] }
+    }
+
+    /// Whether data that exists fits the code after.
+    private static func checkLayouts(
+        _ comparison: ObjectComparison, _ accepted: Set<String>
+    ) throws(ChangeError) {
+        let before = TypeLayouts(of: comparison.before.path)
+        let after = TypeLayouts(of: comparison.after.path)
+        if let change = before.firstChange(to: after, besides: accepted) {
+            throw .changedLayout(object: comparison.after.name, change)
+        }
     }
 
     private static func symbol(of place: Place, _ comparisons: [ObjectComparison]) -> String {

@@ -1,12 +1,16 @@
 import ArgumentParser
+import Glibc
 import HotpatchKit
 import JSONText
 import SystemPackage
 
 struct Build: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Make a patch from replacement functions in C.",
-        usage: "hotpatch build --base ELF -o FIX.hpatch SOURCE ... [OPTIONS] [-- CFLAGS]",
+        abstract: "Make a patch from replacement functions in C, or from a source change.",
+        usage: """
+            hotpatch build --base ELF -o FIX.hpatch SOURCE ... [OPTIONS] [-- CFLAGS]
+            hotpatch build --base ELF -o FIX.hpatch --source DIR --patch FIX.diff [OPTIONS]
+            """,
         discussion: """
             Every function that the sources define and the base has too is replaced. The sources may \
             use all functions and variables of the base, static ones included (declare them \
@@ -17,6 +21,14 @@ struct Build: ParsableCommand {
             The compiler is $CC, or else 'cc'. Flags for it follow a '--':
 
               hotpatch build --base ./daemon -o fix.hpatch fix.c -- -Iinclude -DNDEBUG
+
+            With --source and --patch the whole is done from a change as 'diff -u' or git writes it: a \
+            copy of the sources is configured and built as the base was, built again with the change, \
+            and the objects that the change reaches are compared as by 'hotpatch diff'. Compilers are \
+            found in PATH, where others stand before them that note what is compiled:
+
+              hotpatch build --base ./daemon -o fix.hpatch --source daemon-1.2 --patch fix.diff \
+            --configure './configure' --make 'make daemon'
             """)
 
     @Option(
@@ -34,7 +46,36 @@ struct Build: ParsableCommand {
     @Argument(
         help: ArgumentHelp("C sources of the fix.", valueName: "SOURCE"),
         completion: .file(extensions: ["c"]))
-    var sources: [String]
+    var sources: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "The sources that the base was built of; they are copied.", valueName: "DIR"),
+        completion: .directory)
+    var source: String?
+
+    @Option(
+        help: ArgumentHelp("A change of those sources.", valueName: "FIX.diff"),
+        completion: .file())
+    var patch: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "How many folders of the names in the change to leave out, as by 'patch -p'.",
+            valueName: "N"))
+    var strip = 1
+
+    @Option(
+        help: ArgumentHelp(
+            "Prepares the copy of the sources, once: a command for the shell.",
+            valueName: "COMMAND"))
+    var configure = ""
+
+    @Option(
+        help: ArgumentHelp(
+            "Builds, before the change and after: a command for the shell.",
+            valueName: "COMMAND"))
+    var make = "make"
 
     @Option(
         name: .customLong(flagOption), parsing: .unconditionalSingleValue,
@@ -57,6 +98,12 @@ struct Build: ParsableCommand {
             valueName: "NAME"))
     var newData: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Accept another layout of a structure: no data of it outlives what is replaced.",
+            valueName: "TYPE"))
+    var acceptLayout: [String] = []
+
     @OptionGroup var label: LabelOptions
 
     @OptionGroup var format: OutputOptions
@@ -75,6 +122,19 @@ struct Build: ParsableCommand {
 
     func validate() throws {
         try LabelOptions.check(request.patchName)
+        guard sources.isEmpty != (source == nil) else {
+            throw ValidationError("Name either replacement functions in C, or --source.")
+        }
+        guard (source == nil) == (patch == nil) else {
+            throw ValidationError("--source and --patch go together.")
+        }
+        guard source == nil || pick.isEmpty && newData.isEmpty && compilerFlags.isEmpty else {
+            throw ValidationError(
+                "--pick, --new-data and flags for the compiler are for replacement functions in C.")
+        }
+        guard (0...100).contains(strip) else {
+            throw ValidationError("--strip takes a number from 0 to 100.")
+        }
         let names = pick.map(\.name)
         if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {
             throw ValidationError("--pick is given twice for '\(twice)'.")
@@ -104,7 +164,31 @@ struct Build: ParsableCommand {
     func run() throws {
         var request = request
         request.fixedIn = try label.fixedBuilds()
+        if let source, let patch {
+            return try buildChange(of: FilePath(source), by: FilePath(patch), as: request)
+        }
         try PatchBuilder.build(request).show(format.format, command: "build")
+    }
+}
+
+extension Build {
+    private func buildChange(
+        of source: FilePath, by patch: FilePath, as build: BuildRequest
+    ) throws {
+        var request = SourceRequest(
+            base: build.base, source: source, patch: patch, output: build.output)
+        request.strip = strip
+        request.configure = configure
+        request.make = make
+        request.label = try label.label(for: build.output)
+        request.acceptCopies = build.acceptCopies
+        request.acceptedLayouts = Set(acceptLayout)
+        request.libraryPaths = build.libraryPaths
+        let report = try SourceBuild.build(request) { step in
+            guard isatty(STDERR_FILENO) == 1 else { return }
+            StandardError.write("hotpatch: \(step) …\n")
+        }
+        try report.show(format.format, command: "build")
     }
 }
 

@@ -48,45 +48,45 @@ struct Diff: ParsableCommand {
         completion: .file(extensions: ["hpatch"]))
     var output: String
 
+    @Option(
+        help: ArgumentHelp(
+            "Accept another layout of a structure: no data of it outlives what is replaced.",
+            valueName: "TYPE"))
+    var acceptLayout: [String] = []
+
     @OptionGroup var label: LabelOptions
     @OptionGroup var format: OutputOptions
 
-    private var request: DiffRequest {
-        var request = DiffRequest(
-            base: FilePath(base), before: before.map { FilePath($0) },
-            after: after.map { FilePath($0) }, output: FilePath(output))
-        if let name = label.name { request.label.name = name }
-        request.label.version = label.versionString
-        request.label.description = label.description
-        request.label.references = label.reference
-        request.label.isCumulative = label.cumulative
-        request.label.requires = label.requirements
-        request.label.supersedes = label.supersedes
-        request.acceptCopies = label.acceptCopies
-        request.libraryPaths = label.libraryPath.map { FilePath($0) }
-        return request
-    }
-
     func validate() throws {
-        try LabelOptions.check(request.label.name)
+        try LabelOptions.check(
+            label.name ?? FilePath(output).lastComponent?.stem ?? output)
     }
 
     func run() throws {
-        var request = request
-        request.label.fixedIn = try label.fixedBuilds()
-        let report = try DiffBuilder.build(request)
-        try report.build.show(
-            format.format, command: "diff", summary: report.summary,
-            also: [
-                JSONMember("comparedFunctions", .integer(Int64(report.comparedFunctions))),
-                JSONMember("movedLines", .integer(Int64(report.movedLines))),
-            ])
+        var request = DiffRequest(
+            base: FilePath(base), before: before.map { FilePath($0) },
+            after: after.map { FilePath($0) }, output: FilePath(output))
+        request.label = try label.label(for: request.output)
+        request.acceptCopies = label.acceptCopies
+        request.acceptedLayouts = Set(acceptLayout)
+        request.libraryPaths = label.libraryPath.map { FilePath($0) }
+        try DiffBuilder.build(request).show(format.format, command: "diff")
     }
 }
 
 extension DiffReport {
+    /// Tells what was made of how much.
+    func show(_ format: OutputFormat, command: String) throws {
+        try build.show(
+            format, command: command, summary: summary,
+            also: [
+                JSONMember("comparedFunctions", .integer(Int64(comparedFunctions))),
+                JSONMember("movedLines", .integer(Int64(movedLines))),
+            ])
+    }
+
     /// One sentence for people.
-    var summary: String {
+    private var summary: String {
         let replaced = build.patch.manifest.functions.count
         return "Of \(comparedFunctions) functions \(replaced) "
             + (replaced == 1 ? "changes" : "change")

@@ -52,6 +52,19 @@ struct LabelOptions: ParsableArguments {
         completion: .directory)
     var libraryPath: [String] = []
 
+    /// What a patch at `output` says of itself.
+    func label(for output: FilePath) throws(ELFError) -> PatchLabel {
+        var label = PatchLabel(name: name ?? output.lastComponent?.stem ?? output.string)
+        label.version = versionString
+        label.description = description
+        label.references = reference
+        label.isCumulative = cumulative
+        label.requires = requirements
+        label.supersedes = supersedes
+        label.fixedIn = try fixedBuilds()
+        return label
+    }
+
     /// Those builds of the base that contain the fix.
     func fixedBuilds() throws(ELFError) -> [BaseIdentity] {
         var builds: [BaseIdentity] = []

@@ -169,6 +169,47 @@ import Testing
         #expect(error.description.contains(says), "\(error)")
     }
 
+    // MARK: - Layouts
+
+    private static let queue = """
+        #include <stdlib.h>
+        struct entry { int kind; char *text; long count; };
+        struct entry *volatile first;
+        __attribute__((noinline)) long count(void) { return first ? first->count : 0; }
+        int main(void) { first = calloc(1, sizeof *first); return (int)count(); }
+        """
+
+    @Test(arguments: [
+        ("long count; }", "long count; int more; }", "adds its member 'more'"),
+        ("int kind; char", "int kind; int other; char", "adds its member 'other'"),
+        (
+            "char *text; long count; }", "long count; char *text; }",
+            "moves its member 'count' from byte 16 to byte 8"
+        ),
+        ("long count; }", "short count; }", "'count' another size"),
+        ("struct entry {", "struct __attribute__((aligned(64))) entry {", "64 bytes"),
+    ])
+    func anotherLayoutIsRefused(_ old: String, _ new: String, _ says: String) throws {
+        let changed = Self.queue.replacing(old, with: new)
+            .replacing("first->count", with: "first->count + 1")
+        let test = try Case(Self.queue, changed)
+        let error = try test.failure()
+        #expect(error.code == "diff.changed-layout")
+        #expect(error.isRefusal)
+        #expect(error.description.contains("'entry' (daemon.c:2)"), "\(error)")
+        #expect(error.description.contains(says), "\(error)")
+        let report = try test.build { $0.acceptedLayouts = ["entry"] }
+        #expect(report.build.manifest.functions.map(\.symbol).contains("count"))
+    }
+
+    @Test func aNameIsNoLayout() throws {
+        let changed = Self.queue.replacing("count;", with: "number;")
+            .replacing("first->count", with: "first->number + 1")
+        #expect(
+            try Case(Self.queue, changed).build().build.manifest.functions.map(\.symbol)
+                .contains("count"))
+    }
+
     @Test func aBaseOfOtherFlagsIsRefused() throws {
         let test = try Case(
             Self.daemon, Self.daemon("* 3", "* 5"), linked: ["-O1", "-g", "-fPIE", "-pie"])

@@ -94,3 +94,31 @@ void cdebuginfo_lines(
     cdebuginfo *_Nonnull info, void *_Nullable context,
     void (*_Nonnull report)(
         void *_Nullable context, uint32_t section, uint64_t offset, int line));
+
+/* A member of a structure, class or union; or such a type that has none. */
+typedef struct cdebuginfo_member {
+    /* The type; of one without a name, that of the first typedef of it. */
+    const char *_Nonnull type;
+    bool is_union;
+    /* Bytes. */
+    uint64_t type_size;
+    /* Where the type is declared; NULL and 0 where not told. */
+    const char *_Nullable file;
+    int line;
+    /* NULL for a member without a name. */
+    const char *_Nullable name;
+    /* Bits from the start, and bits; of a type without members both are 0. */
+    uint64_t offset;
+    uint64_t size;
+    /* Its number in the type, from 0; -1 of a type without members. */
+    int number;
+} cdebuginfo_member;
+
+/*
+ * Reports the members, in their order, of each type that is declared outside of
+ * functions and complete.
+ */
+void cdebuginfo_members(
+    cdebuginfo *_Nonnull info, void *_Nullable context,
+    void (*_Nonnull report)(
+        void *_Nullable context, const cdebuginfo_member *_Nonnull member));

@@ -1,0 +1,178 @@
+import JSONText
+import SystemPackage
+import TestSupport
+import Testing
+
+/// `build --source`: from a tree and a change of it to a patch that is live.
+@Suite struct SourceBuildTests {
+    private static let header = """
+        /* How much is too much. */
+        static inline int limited(int x) { return x > 100 ? 100 : x; }
+        int parse(int x);
+        """
+    private static let parse = """
+        #include "limits.h"
+        #ifdef TOOL
+        #define FACTOR 7
+        #else
+        #define FACTOR 2
+        #endif
+        int calls;
+        __attribute__((noinline)) int scale(int x) { calls++; return x * FACTOR; }
+        __attribute__((noinline)) int parse(int x) { return limited(scale(x)) + calls; }
+        """
+    private static let daemon = """
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include "limits.h"
+        __attribute__((noinline)) static int twice(int x) { return limited(x) + limited(x + 1); }
+        int main(void) {
+            char line[64];
+            puts("ready");
+            fflush(stdout);
+            while (fgets(line, sizeof line, stdin) != NULL) {
+                int number = atoi(line);
+                printf("%d %d\\n", parse(number), twice(number));
+                fflush(stdout);
+            }
+            return 0;
+        }
+        """
+    private static let tool = """
+        #include "limits.h"
+        int main(int c, char **v) { (void)v; return parse(c); }
+        """
+    /// The daemon's objects and the tool's are compiled of the same source, and the
+    /// daemon's of the header are not made again by themselves when it changes.
+    private static let makefile = """
+        all: daemon tool
+        daemon: main.o parse.o
+        \t$(CC) -pie -o $@ main.o parse.o
+        tool: tool.o tool-parse.o
+        \t$(CC) -pie -o $@ tool.o tool-parse.o
+        CFLAGS = -O2 -g -fPIE
+        tool-parse.o: parse.c limits.h
+        \t$(CC) $(CFLAGS) -DTOOL -c parse.c -o $@
+        parse.o: parse.c
+        clean:
+        \trm -f *.o daemon tool
+
+        """
+
+    private let folder: TemporaryDirectory
+    private let tree: FilePath
+    private let change: FilePath
+    private let base: FilePath
+    private let output: FilePath
+
+    init() throws {
+        folder = try TemporaryDirectory()
+        tree = try folder.makeDirectory()
+        output = folder.path.appending("fix.hpatch")
+        change = folder.path.appending("fix.diff")
+        base = folder.path.appending("daemon")
+        let name = tree.lastComponent?.string ?? ""
+        for (file, text) in [
+            ("limits.h", Self.header), ("parse.c", Self.parse), ("main.c", Self.daemon),
+            ("tool.c", Self.tool), ("Makefile", Self.makefile),
+        ] {
+            _ = try folder.write(text + "\n", to: "\(name)/\(file)")
+        }
+        let made = try Command.run("make", ["-C", tree.string, "daemon", "CC=gcc"])
+        try #require(made.succeeded, "\(made.errorOutput)")
+        let moved = try Command.run("mv", [tree.appending("daemon").string, base.string])
+        try #require(moved.succeeded)
+        try #require(try Command.run("make", ["-C", tree.string, "clean"]).succeeded)
+    }
+
+    private func write(change text: String) throws {
+        _ = try folder.write(text, to: "fix.diff")
+    }
+
+    private var arguments: [String] {
+        [
+            "build", "--base", base.string, "--source", tree.string, "--patch", change.string,
+            "-o", output.string,
+        ]
+    }
+
+    private static let limitChange = """
+        --- a/limits.h
+        +++ b/limits.h
+        @@ -1,3 +1,3 @@
+         /* How much is too much. */
+        -static inline int limited(int x) { return x > 100 ? 100 : x; }
+        +static inline int limited(int x) { return x > 50 ? 50 : x; }
+         int parse(int x);
+
+        """
+
+    @Test func aChangedHeaderGoesLive() throws {
+        try write(change: Self.limitChange)
+        try Tool.expect(0, arguments, says: ["replaces  parse", "replaces  twice"])
+        let victim = try startVictim(base)
+        #expect(try victim.ask("40") == "81 81")
+        try Tool.expect(0, ["apply", output.string, "--pid", "\(victim.pid)"])
+        #expect(try victim.ask("40") == "52 81")
+        #expect(try victim.ask("60") == "53 100")
+        try Tool.expect(0, ["revert", "fix", "--pid", "\(victim.pid)"])
+        #expect(try victim.ask("40") == "84 81")
+        // The sources are as they were.
+        let left = try Command.run("ls", [tree.string])
+        #expect(left.output == "Makefile\nlimits.h\nmain.c\nparse.c\ntool.c\n")
+    }
+
+    @Test func whatTheChangeDoesNotReachIsLeftAlone() throws {
+        try write(
+            change: """
+                --- a/parse.c
+                +++ b/parse.c
+                @@ -8 +8 @@
+                -__attribute__((noinline)) int scale(int x) { calls++; return x * FACTOR; }
+                +__attribute__((noinline)) int scale(int x) { calls++; return x * FACTOR + 1; }
+
+                """)
+        let document = try Tool.json(arguments)
+        let functions = try document.member("patch").member("functions").elements()
+        #expect(try functions.map { try $0.member("symbol").string() } == ["scale"])
+    }
+
+    @Test func whatGoesWrongIsTold() throws {
+        try write(change: Self.limitChange.replacing("x > 100", with: "x > 101"))
+        try Tool.expect(1, arguments, says: ["apply the change", "[build.command-failed]"])
+        try write(change: Self.limitChange)
+        try Tool.expect(
+            1, arguments + ["--make", "echo no rule; false"],
+            says: ["no rule", "[build.command-failed]"])
+        try Tool.expect(
+            1, arguments + ["--make", "true"], says: ["make clean", "[build.nothing-compiled]"])
+        try Tool.expect(
+            1, arguments + ["--make", "make daemon", "--strip", "0"],
+            says: ["[build.command-failed]"])
+        try write(change: "Nothing.\n")
+        try Tool.expect(1, arguments, says: ["[build.empty-change]"])
+        try write(
+            change: """
+                --- a/Makefile
+                +++ b/Makefile
+                @@ -1 +1 @@
+                -all: daemon tool
+                +all: daemon
+
+                """)
+        try Tool.expect(
+            1, arguments, says: ["Makefile", "[build.change-not-built]"])
+        try Tool.expect(64, arguments + ["fix.c"])
+        try Tool.expect(64, Array(arguments.dropLast(4)) + ["-o", output.string])
+        #expect(try !Command.run("ls", [folder.path.string]).output.contains("hpatch"))
+    }
+
+    @Test func nothingIsLeftInTheTemporaryFolder() throws {
+        let place = try folder.makeDirectory()
+        try write(change: Self.limitChange)
+        let path = try BuiltProduct.path("hotpatch").string
+        let done = try Command.run(path, arguments, environment: ["TMPDIR": place.string])
+        #expect(done.succeeded, "\(done.errorOutput)")
+        #expect(try Command.run("ls", ["-A", place.string]).output == "")
+    }
+}
