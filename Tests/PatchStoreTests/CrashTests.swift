@@ -132,6 +132,43 @@ import Testing
         }
     }
 
+    /// A file system that is really full: nothing is changed, and when there is room
+    /// again, all goes on.
+    @Test(.enabled(if: geteuid() == 0, "mounting takes root"))
+    func aFullDisk() throws {
+        let sample = try SampleStore()
+        let script = """
+            set -e
+            mount -t tmpfs -o size=40k,mode=755 none "$1"
+            export HOTPATCH_STATE_DIR="$1/state"
+            "$2" install "$3" --no-apply
+            head -c 1000000 /dev/zero >"$1/fill" || true
+            if "$2" install "$4" --no-apply; then exit 90; fi
+            if "$2" uninstall a --keep-running; then exit 91; fi
+            ls "$1/state/patches"
+            rm "$1/fill"
+            "$2" install "$4" --no-apply
+            "$2" uninstall a --keep-running
+            ls "$1/state" "$1/state/patches"
+            """
+        let disk = try sample.directory.makeDirectory()
+        let patches = try ["a", "b"].map { try sample.write(SamplePatch.bytes($0), as: $0) }
+        let result = try Command.run(
+            "unshare",
+            ["--mount", "sh", "-c", script, "sh", disk.string]
+                + [BuiltProduct.path("hotpatch").string] + patches,
+            environment: sample.environment)
+        try #require(result.succeeded, "\(result.errorOutput)")
+        let refusals = result.errorOutput.split(separator: "\n").filter {
+            $0.hasSuffix("No space left on device [store.system]")
+        }
+        #expect(refusals.count == 2, "\(result.errorOutput)")
+        let lines = result.output.split(separator: "\n")
+        #expect(lines.filter { $0.hasPrefix("a-") }.count == 1, "\(result.output)")
+        #expect(lines.filter { $0.hasPrefix("b-") }.count == 1, "\(result.output)")
+        #expect(!result.output.contains(PatchStore.suffixAside))
+    }
+
     /// Kills at moments that have nothing to do with its steps; each run goes on from
     /// what the last one left.
     @Test func killedAtAnyMoment() throws {
