@@ -25,11 +25,11 @@ struct Bench: ParsableCommand {
     )
     var patience = 1.0
 
-    @Option(help: "Only these parts: stall, call, list, start, crowd, endurance.")
+    @Option(help: "Only these parts: stall, call, list, start, crowd, exec, endurance.")
     var only: [Part] = Part.allCases
 
     enum Part: String, CaseIterable, ExpressibleByArgument {
-        case start, stall, call, list, crowd, endurance
+        case start, stall, call, list, crowd, exec, endurance
     }
 
     func run() throws {
@@ -72,6 +72,8 @@ struct Bench: ParsableCommand {
             }
         case .crowd:
             try CrowdMeasurement.run(processes: quick ? 50 : 1000, tools: tools, report: report)
+        case .exec:
+            try ExecMeasurement.run(rounds: quick ? 2 : 20, tools: tools, report: report)
         case .endurance:
             try EnduranceMeasurement.run(pairs: quick ? 20 : 1000, tools: tools, report: report)
         }
