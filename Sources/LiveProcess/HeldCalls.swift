@@ -11,7 +11,6 @@ extension RemoteCallRequest {
     func perform(
         by held: HeldThread, in target: TargetProcess
     ) throws(LiveProcessError) -> UInt64 {
-        try checkSeccomp(of: held.id, in: target)
         let outcome: Result<UInt64, LiveProcessError>
         do throws(Errno) {
             if seccomp == .suspend {

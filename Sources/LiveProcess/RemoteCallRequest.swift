@@ -53,13 +53,17 @@ struct RemoteCallRequest {
         throw .noThreadForCall(target.id, reason: reason)
     }
 
+    /// Returns true where the thread has no filter, and nobody else is there who could
+    /// give it one.
+    @discardableResult
     func checkSeccomp(
         of thread: ThreadID, in target: TargetProcess
-    ) throws(LiveProcessError) {
+    ) throws(LiveProcessError) -> Bool {
         guard seccomp == .refuse, let text = try? target.contents("task/\(thread)/status"),
-            let facts = ProcessFacts(parsing: text), facts.seccompMode != 0
-        else { return }
-        throw .seccomp(target.id, thread: thread)
+            let facts = ProcessFacts(parsing: text)
+        else { return false }
+        if facts.seccompMode != 0 { throw .seccomp(target.id, thread: thread) }
+        return facts.threadCount == 1
     }
 
     // MARK: One attempt, on an OS thread of its own

@@ -60,6 +60,8 @@ public struct RemoteCalls: ~Copyable {
     private var isWritten = false
     /// A thread may be in the stub still: it must not be written again, and stays.
     private var isLost = false
+    /// The held thread that makes the calls has no seccomp filter, and gets none.
+    private var isUnfiltered = false
 
     fileprivate init(_ target: TargetProcess, _ seccomp: SeccompPolicy) throws(LiveProcessError) {
         self.target = target
@@ -90,11 +92,14 @@ public struct RemoteCalls: ~Copyable {
         _ call: RemoteSystemCall, _ arguments: [UInt64], inMemory bytes: [UInt8]
     ) throws(LiveProcessError) -> UInt64 {
         guard !isLost else { throw .lostDuringCall(target.id, name: call.name) }
-        isWritten = true
         let request = RemoteCallRequest(
             injection: RemoteCallInjection(
                 call: call, arguments: arguments, bytesInMemory: bytes, place: place),
             seccomp: seccomp)
+        if let held = target.held, !isUnfiltered {
+            isUnfiltered = try request.checkSeccomp(of: held.id, in: target)
+        }
+        isWritten = true
         let result: UInt64
         do throws(LiveProcessError) {
             result = try request.perform(in: target)

@@ -92,21 +92,20 @@ public struct ProcessFacts: Sendable {
     public let namespaceIDs: [Int32]
 
     init?(parsing text: [UInt8]) {
-        var values: [String: String] = [:]
-        var cursor = TextCursor(text)
-        while !cursor.isAtEnd {
-            let line = String(decoding: cursor.restOfLine(), as: UTF8.self)
-            guard let colon = line.firstIndex(of: ":") else { continue }
-            values[String(line[..<colon])] = String(
-                line[line.index(after: colon)...].drop { $0 == "\t" })
-        }
+        let values = StatusValues(text)
         func numbers(_ key: String) -> [UInt64] {
-            (values[key] ?? "").split { $0 == "\t" || $0 == " " }.compactMap { UInt64($0) }
+            var cursor = TextCursor(Array(values[key] ?? []))
+            var found: [UInt64] = []
+            while true {
+                cursor.skipSpaces()
+                guard let number = cursor.number() else { return found }
+                found.append(number)
+            }
         }
-        guard let name = values["Name"], let letter = values["State"]?.utf8.first,
+        guard let name = values["Name"], let letter = values["State"]?.first,
             let users = Self.second(numbers("Uid")), let groups = Self.second(numbers("Gid"))
         else { return nil }
-        self.name = name
+        self.name = String(decoding: name, as: UTF8.self)
         state = TaskState(letter: letter)
         group = ProcessID(rawValue: Int32(truncatingIfNeeded: numbers("Tgid").first ?? 0))
         let tracerID = Int32(truncatingIfNeeded: numbers("TracerPid").first ?? 0)
@@ -116,7 +115,8 @@ public struct ProcessFacts: Sendable {
         parent = ProcessID(rawValue: Int32(truncatingIfNeeded: numbers("PPid").first ?? 0))
         threadCount = Int(truncatingIfNeeded: numbers("Threads").first ?? 0)
         seccompMode = Int(truncatingIfNeeded: numbers("Seccomp").first ?? 0)
-        mayTraceAll = UInt64(values["CapEff"] ?? "", radix: 16).map { $0 & 1 << 19 != 0 } ?? false
+        var capabilities = TextCursor(Array(values["CapEff"] ?? []))
+        mayTraceAll = capabilities.number(radix: 16).map { $0 & 1 << 19 != 0 } ?? false
         isDumpingCore = numbers("CoreDumping").first == 1
         namespaceIDs = numbers("NSpid").map { Int32(truncatingIfNeeded: $0) }
     }
@@ -124,5 +124,30 @@ public struct ProcessFacts: Sendable {
     /// The effective one of real, effective, saved and file system id.
     private static func second(_ ids: [UInt64]) -> UInt32? {
         ids.count >= 2 ? UInt32(truncatingIfNeeded: ids[1]) : nil
+    }
+}
+
+/// The lines `KEY:\tVALUE` of /proc/PID/status. It is read while programs stand still:
+/// so nothing is made of the fifty lines of which nothing is wanted.
+private struct StatusValues {
+    private let text: [UInt8]
+    private var lines: [(key: Range<Int>, value: Range<Int>)] = []
+
+    init(_ text: [UInt8]) {
+        self.text = text
+        lines.reserveCapacity(64)
+        var start = 0
+        while start < text.count {
+            let end = text[start...].firstIndex(of: UInt8(ascii: "\n")) ?? text.count
+            if let colon = text[start..<end].firstIndex(of: UInt8(ascii: ":")) {
+                let value = text[(colon + 1)..<end].firstIndex { $0 != UInt8(ascii: "\t") } ?? end
+                lines.append((start..<colon, value..<end))
+            }
+            start = end + 1
+        }
+    }
+
+    subscript(key: String) -> ArraySlice<UInt8>? {
+        lines.first { text[$0.key].elementsEqual(key.utf8) }.map { text[$0.value] }
     }
 }

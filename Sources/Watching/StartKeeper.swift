@@ -77,18 +77,21 @@ struct StartKeeper: Sendable {
     ) -> Mailbox.Message? {
         start.enter(.held)
         let patching = StartPatching(bases: bases)
-        let outcome: ProcessOutcome?
-        switch (stop, start.question.occasion) {
-        case (.exec, .execution):
-            outcome = patching.atExec(of: thread.process, series)
-        case (.returning, .opening):
-            outcome = patching.atOpening(thread, series)
-        case (.lateExec, _), (.exec, .opening), (.none, _):
+        do throws(LiveProcessError) {
+            switch (stop, start.question.occasion) {
+            case (.exec, .execution):
+                return try patching.atExec(of: thread.process, series).map(Mailbox.Message.served)
+            case (.returning, .opening):
+                return try patching.atOpening(thread, series).map(Mailbox.Message.served)
+            case (.lateExec, _), (.exec, .opening), (.none, _):
+                return .startMissed(thread.process)
+            case (.returning, .execution), (.ended, _):
+                // The exec failed.
+                return nil
+            }
+        } catch {
+            // It has ended, most likely; otherwise it is looked at as it runs.
             return .startMissed(thread.process)
-        case (.returning, .execution), (.ended, _):
-            // The exec failed.
-            return nil
         }
-        return outcome.map(Mailbox.Message.served)
     }
 }

@@ -14,32 +14,32 @@ struct StartPatching: Sendable {
     let bases: InstalledBases
 
     /// A program that stands at its exec stop, before its first instruction.
+    ///
+    /// Throws what keeps it from being led on; nothing was changed.
     func atExec(
         of process: ProcessID, _ series: InstalledBases.Series
-    ) -> ProcessOutcome? {
+    ) throws(LiveProcessError) -> ProcessOutcome? {
         var patches = series.patches
         // While it is led on to the libraries that its patches refer to, nobody else can
         // hold it where it opens libraries that have patches themselves.
         let isLedOn = patches.contains { !$0.manifest.imports.isEmpty }
         if isLedOn { patches += bases.patchesOfLibraries }
-        return outcome(of: process, .start, series) { () throws(LiveProcessError) in
-            let thread = try HeldThread(atExecOf: process)
-            let reports = StartPatches(patches, options: options(series), patience: Self.way)
+        return try outcome(of: try HeldThread(atExecOf: process), .start) { thread in
+            StartPatches(patches, options: options(series), patience: Self.way)
                 .patchAtExec(thread, awaitsLibraries: patches.count > series.patches.count)
-            return (thread, reports)
         }
     }
 
     /// A thread on its way back from opening a library that it is going to map.
+    ///
+    /// Throws what keeps it from being led on; nothing was changed.
     func atOpening(
         _ thread: SeizedThread, _ series: InstalledBases.Series
-    ) -> ProcessOutcome? {
-        outcome(of: thread.process, .load, series) { () throws(LiveProcessError) in
-            let held = try HeldThread(thread.thread, of: thread.process)
-            let reports = StartPatches(
-                series.patches, options: options(series), patience: Self.way
-            ).patchAtMapping(held)
-            return (held, reports)
+    ) throws(LiveProcessError) -> ProcessOutcome? {
+        let held = try HeldThread(thread.thread, of: thread.process)
+        return try outcome(of: held, .load) { held in
+            StartPatches(series.patches, options: options(series), patience: Self.way)
+                .patchAtMapping(held)
         }
     }
 
@@ -51,25 +51,19 @@ struct StartPatching: Sendable {
 
     /// Patches and lets go: what is told of it comes after.
     private func outcome(
-        of process: ProcessID, _ occasion: ProcessOutcome.Occasion,
-        _ series: InstalledBases.Series,
-        _ patch: () throws(LiveProcessError) -> (HeldThread, [StartReport])
-    ) -> ProcessOutcome? {
-        let target = try? TargetProcess.find(process)
-        let outcomes: [PatchOutcome]
-        do throws(LiveProcessError) {
-            let (thread, reports) = try patch()
-            thread.release()
-            outcomes = reports.compactMap(PatchOutcome.init)
-        } catch {
-            outcomes = series.patches.map {
-                PatchOutcome($0, .failure(.process(error)))
-            }
-        }
-        guard let target, !target.isGone, !outcomes.isEmpty else { return nil }
+        of thread: HeldThread, _ occasion: ProcessOutcome.Occasion,
+        _ patch: (HeldThread) -> [StartReport]
+    ) throws(LiveProcessError) -> ProcessOutcome? {
+        // While it is there for certain: a program may have ended a moment later.
+        let process = try TargetProcess.find(heldBy: thread)
+        let executable = (try? process.executablePath().path) ?? ""
+        let reports = patch(thread)
+        thread.release()
+        let outcomes = reports.compactMap(PatchOutcome.init)
+        let isDone = outcomes.allSatisfy { if case .success = $0.result { true } else { false } }
+        if outcomes.isEmpty || (!isDone && process.isGone) { return nil }
         return ProcessOutcome(
-            process: process, startTime: target.startTime,
-            executable: (try? target.executablePath().path) ?? "", occasion: occasion,
-            outcomes: outcomes)
+            process: process.id, startTime: process.startTime, executable: executable,
+            occasion: occasion, outcomes: outcomes)
     }
 }
