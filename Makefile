@@ -18,14 +18,15 @@ ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 .NOTPARALLEL:
-.PHONY: help deps samples build dist install uninstall deb test test-real test-deb torture lint \
-        format demo bench fuzz clean
+.PHONY: help deps samples build dist install uninstall deb test test-real test-deb torture \
+        torture-starts lint format demo bench fuzz clean
 
 help:
 	@echo 'make demo     patch a running daemon under load and back, on the screen'
 	@echo 'make test     all tests (at most 10 minutes on two cores)'
 	@echo 'make test-real  a jump under every function of redis, nginx and sqlite3, under load'
 	@echo 'make torture  kill the tool COUNT=10000 times at its work, with SEED, and sum up'
+	@echo 'make torture-starts  start programs under the service, STARTS=1000 in each way'
 	@echo 'make build    the tool: .build/release/hotpatch'
 	@echo 'make dist     the tool with its manual and completions; make install puts them under PREFIX'
 	@echo 'make deb      a Debian package; make test-deb installs and removes it, in a copy of /'
@@ -107,6 +108,11 @@ torture: deps
 	$(SWIFT) build -c release --product torture-worker
 	$(SWIFT) build -c release --product torture
 	.build/release/torture $(COUNT) $(SEED)
+
+# Starts under the service, so many for each way in which programs start.
+torture-starts: deps
+	HOTPATCH_STARTS=$(or $(STARTS),1000) \
+	    $(SWIFT) test --disable-xctest --filter WatchingTests.StartTests
 
 lint:
 	$(SWIFT) format lint --strict --parallel --recursive $(SWIFT_SOURCES)

@@ -74,8 +74,7 @@ final class Scene: Sendable {
         for (path, base) in patches {
             let patch = try PatchFile.read(path: path)
             let id = PatchID(patch)
-            try locations.state.appending("patches/\(id.name)-\(id.digest).hpatch")
-                .write(try path.bytes())
+            try installedFile(of: path).write(try path.bytes())
             entries.append([
                 "name": .string(id.name), "digest": .string(id.digest),
                 "base": .string("\(patch.manifest.base.identity)"),
@@ -89,6 +88,12 @@ final class Scene: Sendable {
         let draft = locations.state.appending("draft")
         try draft.write(Array(list.text().utf8))
         try draft.rename(to: locations.series)
+    }
+
+    /// Where an installed patch is kept.
+    func installedFile(of patch: FilePath) throws -> FilePath {
+        let id = PatchID(try PatchFile.read(path: patch))
+        return locations.state.appending("patches/\(id.name)-\(id.digest).hpatch")
     }
 
     /// A program with a patch that is installed.
@@ -116,12 +121,15 @@ final class Scene: Sendable {
 
     /// Starts the service, and waits until it serves.
     ///
-    /// - Parameter launcher: a command that runs it.
+    /// - Parameters:
+    ///   - tool: another one than what was built.
+    ///   - launcher: a command that runs it.
     func watch(
         _ arguments: [String] = [], environment more: [String: String] = [:],
-        launcher: [String] = []
+        tool: FilePath? = nil, launcher: [String] = []
     ) throws -> RunningCommand {
-        let words = launcher + [try BuiltProduct.path("hotpatch").string, "watch"] + arguments
+        let tool = try tool ?? BuiltProduct.path("hotpatch")
+        let words = launcher + [tool.string, "watch"] + arguments
         let watcher = try RunningCommand(
             words[0], Array(words.dropFirst()),
             environment: environment.merging(more) { _, new in new })

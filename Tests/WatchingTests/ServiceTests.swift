@@ -100,6 +100,60 @@ struct ServiceTests {
         #expect(watcher.isRunning)
     }
 
+    /// What a service manager hears: sd_notify(3).
+    @Test func itTellsTheManager() throws {
+        let scene = try Scene()
+        _ = try scene.patchedProgram()
+        let socket = scene.directory.path.appending("notify")
+        let manager = try Victim(
+            try Fixture.compile("watching/manager", output: "manager"), [socket.string])
+        #expect(try manager.readLine() == "ready")
+        func hear(_ wanted: String) throws {
+            while try !manager.readLine().contains(wanted) {}
+        }
+        let watcher = try scene.watch(
+            environment: ["NOTIFY_SOCKET": socket.string, "WATCHDOG_USEC": "400000"])
+        try hear("READY=1 STATUS=exec-permission: 1 bases, 1 files")
+        try hear("WATCHDOG=1")
+        watcher.signal(SIGHUP)
+        try hear("RELOADING=1 MONOTONIC_USEC=")
+        try hear("READY=1")
+        watcher.signal(SIGTERM)
+        try hear("STOPPING=1")
+        #expect(try watcher.finish().code == 0)
+    }
+
+    /// Each patch that cannot be used is named and skipped, and the others are applied.
+    @Test func aDamagedStore() throws {
+        let scene = try Scene()
+        let names = ["sound", "torn", "other", "writable", "missing"]
+        let programs = try names.map { try scene.compile("early", as: $0) }
+        let patches = try programs.map { try scene.patch(for: $0) }
+        try scene.install(Array(zip(patches, programs)))
+        let files = try patches.map { try scene.installedFile(of: $0) }
+        try files[1].write(Array(try files[1].bytes().prefix(1000)))
+        try files[2].write(try files[0].bytes())
+        unsafe chmod(files[3].string, 0o666)
+        try files[4].remove()
+
+        let watcher = try scene.watch()
+        #expect(try scene.start(programs[0], "fork", 5).codes == [22: 5])
+        for program in programs.dropFirst() {
+            #expect(try scene.start(program, "fork", 2).codes == [11: 2], "\(program)")
+        }
+        let said = try watcher.errorOutputSoFar()
+        for file in files.dropFirst() { #expect(said.contains(file.string), "\(said)") }
+        #expect(!said.contains(files[0].string))
+        // A list that cannot be read changes nothing that is in force.
+        try scene.locations.series.write(Array("{".utf8))
+        watcher.signal(SIGHUP)
+        try wait(until: "it says so") {
+            try watcher.errorOutputSoFar().contains(scene.locations.series.string)
+        }
+        #expect(try scene.start(programs[0], "fork", 5).codes == [22: 5])
+        #expect(watcher.isRunning)
+    }
+
     @Test func aFileSwitchesItOff() throws {
         let scene = try Scene()
         let program = try scene.patchedProgram()

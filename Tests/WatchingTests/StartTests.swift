@@ -1,3 +1,4 @@
+import Glibc
 import PatchStore
 import SystemPackage
 import TestSupport
@@ -8,6 +9,10 @@ import Watching
 /// it was answered there and in main, one digit each: 22 is patched throughout.
 @Suite(.serialized, .enabled(if: Ability.isRoot, Ability.reason))
 struct StartTests {
+    /// How many starts each test makes; more take their time.
+    private static let count =
+        unsafe getenv("HOTPATCH_STARTS").flatMap { Int(unsafe String(cString: $0)) } ?? 50
+
     @Test(arguments: [
         ("fork", 1), ("spawn", 1), ("thread", 1), ("fork", 8), ("spawn", 8), ("thread", 8),
     ])
@@ -15,8 +20,8 @@ struct StartTests {
         let scene = try Scene()
         let program = try scene.patchedProgram()
         let watcher = try scene.watch()
-        let starts = try scene.start(program, way, 200, atOnce: atOnce)
-        #expect(starts.codes == [22: 200], said(watcher))
+        let starts = try scene.start(program, way, Self.count, atOnce: atOnce)
+        #expect(starts.codes == [22: Self.count], said(watcher))
     }
 
     @Test(arguments: [1, 8])
@@ -31,8 +36,8 @@ struct StartTests {
             ])
         try scene.install([(try scene.patch(for: library), library)])
         let watcher = try scene.watch()
-        let starts = try scene.start(user, "fork", 100, atOnce: atOnce)
-        #expect(starts.codes == [22: 100], said(watcher))
+        let starts = try scene.start(user, "fork", Self.count, atOnce: atOnce)
+        #expect(starts.codes == [22: Self.count], said(watcher))
     }
 
     @Test(arguments: [1, 8])
@@ -43,8 +48,9 @@ struct StartTests {
         let user = try scene.compile("early-user")
         try scene.install([(try scene.patch(for: library), library)])
         let watcher = try scene.watch()
-        let starts = try scene.start(user, "spawn", 100, atOnce: atOnce, [library.string])
-        #expect(starts.codes == [22: 100], said(watcher))
+        let starts = try scene.start(
+            user, "spawn", Self.count, atOnce: atOnce, [library.string])
+        #expect(starts.codes == [22: Self.count], said(watcher))
     }
 
     /// The file of a library is also read by those that do not load it.
