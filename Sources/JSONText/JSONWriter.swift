@@ -56,6 +56,16 @@ extension JSONValue {
     /// controls too, so that hostile names cannot steer a terminal.
     private static func quote(_ string: String, into text: inout String) {
         text += "\""
+        defer { text += "\"" }
+        // Most often there is nothing to escape, and payloads are described while
+        // programs stand still.
+        let isPlain = string.utf8.allSatisfy {
+            (0x20..<0x7f).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+        }
+        if isPlain {
+            text += string
+            return
+        }
         for scalar in string.unicodeScalars {
             switch scalar {
             case "\"": text += "\\\""
@@ -69,6 +79,5 @@ extension JSONValue {
             default: text.unicodeScalars.append(scalar)
             }
         }
-        text += "\""
     }
 }
