@@ -73,7 +73,7 @@ let package = Package(
         room("Addresses", []),
         room("Threads", ["CLinuxTrace", system]),
         room("JSONText", ["CJSON"]),
-        room("ELFImage", ["Addresses", "CELF", system]),
+        room("ELFImage", ["Addresses", "Threads", "CELF", system]),
         room("Patchability", ["Addresses", "Threads", "ELFImage", "CDecoder"]),
         room(
             "ObjectDiff",

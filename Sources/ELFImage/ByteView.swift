@@ -15,6 +15,7 @@ public struct ByteView: Sendable {
         /// it makes a view.
         init(count: Int) {
             unsafe memory = .allocate(byteCount: count, alignment: 16)
+            unsafe HugePages.prefer(for: memory)
         }
 
         deinit { unsafe memory.deallocate() }

@@ -2,6 +2,7 @@ import Addresses
 import CELF
 import Glibc
 import SystemPackage
+import Threads
 
 /// Where an object's bytes come from: a descriptor that is read with pread, or
 /// memory. Sections are read when they are asked for, so that what nobody looks
@@ -87,26 +88,58 @@ struct ELFSource: ~Copyable, Sendable {
         }
     }
 
+    /// What one thread reads at a time.
+    private static let piece = 4 << 20
+
     private func fill(
         _ storage: ByteView.Storage, of part: String, from descriptor: Int32, at offset: FileOffset
     ) throws(ELFError) {
         let length = unsafe storage.memory.count
-        var done = 0
-        while done < length {
-            let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: storage.memory[done...])
+        let pieces = stride(from: 0, to: length, by: Self.piece).map { start in
+            start..<min(start + Self.piece, length)
+        }
+        let failures = WorkerThreads.map(pieces) { piece -> FillFailure? in
+            do throws(FillFailure) {
+                try Self.fill(storage, piece, from: descriptor, at: offset)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        guard let failure = failures.lazy.compactMap(\.self).first else { return }
+        switch failure {
+        case .system(let errno):
+            throw .system(name: name, action: "read \(part) of", errno: errno)
+        case .ends:
+            // It has shrunk since it was opened.
+            throw .truncated(
+                name: name, part: part, offset: offset, size: UInt64(length),
+                fileSize: Self.status(of: descriptor).map { UInt64(clamping: $0.st_size) }
+                    ?? size)
+        }
+    }
+
+    private enum FillFailure: Error {
+        case system(Errno)
+        case ends
+    }
+
+    /// Fills `piece` of the memory, which starts with what the file has at `offset`.
+    private static func fill(
+        _ storage: ByteView.Storage, _ piece: Range<Int>, from descriptor: Int32,
+        at offset: FileOffset
+    ) throws(FillFailure) {
+        var done = piece.lowerBound
+        while done < piece.upperBound {
+            let rest = unsafe UnsafeMutableRawBufferPointer(
+                rebasing: storage.memory[done..<piece.upperBound])
             let position = off_t(truncatingIfNeeded: offset.rawValue) + done
             let got = unsafe pread(descriptor, rest.baseAddress, rest.count, position)
             if got < 0 {
                 if errno == EINTR { continue }
-                throw .system(name: name, action: "read \(part) of", errno: Errno(rawValue: errno))
+                throw .system(Errno(rawValue: errno))
             }
-            guard got > 0 else {
-                // It has shrunk since it was opened.
-                throw .truncated(
-                    name: name, part: part, offset: offset, size: UInt64(length),
-                    fileSize: Self.status(of: descriptor).map { UInt64(clamping: $0.st_size) }
-                        ?? size)
-            }
+            guard got > 0 else { throw .ends }
             done += got
         }
     }

@@ -1,5 +1,6 @@
 import Addresses
 import ELFImage
+import Threads
 
 /// Makes a catalog: collects what is known, judges each entry by its bytes, and
 /// then searches for what leads into the sites: first into those of five bytes, then
@@ -76,39 +77,51 @@ struct CatalogBuilder {
 
     // MARK: - Entries
 
-    /// Rows and regions are sorted both, so one pass serves all.
+    /// So many functions are judged by one thread at a time.
+    private static let portion = 4096
+
     private func judgeEntries(_ rows: inout [FunctionRow], _ marks: AddressMarks) {
-        var row = 0
-        var next = 0
-        for (index, region) in code.regions.enumerated() {
-            while row < rows.count, rows[row].start < region.end {
-                while next < boundaries.count, boundaries[next] <= rows[row].start { next += 1 }
-                if rows[row].region == Int32(index) {
-                    judgeEntry(&rows[row], region, boundaries[next...], marks)
-                }
-                row += 1
+        let portions = stride(from: 0, to: rows.count, by: Self.portion).map {
+            rows[$0..<min($0 + Self.portion, rows.count)]
+        }
+        rows = WorkerThreads.map(portions, judged).flatMap(\.self)
+        for row in rows {
+            var rest = row.sites
+            while rest != 0 {
+                let site = row.start + UInt64(rest.trailingZeroBitCount)
+                for byte in 1..<Site.jumpSize { marks.insert(site + byte) }
+                rest &= rest - 1
             }
         }
-        for row in rows.indices where rows[row].region < 0 { rows[row].code = .outsideCode }
     }
 
-    private func judgeEntry(
-        _ row: inout FunctionRow, _ region: CodeRegion, _ boundaries: ArraySlice<UInt64>,
-        _ marks: AddressMarks
-    ) {
+    /// The rows with their verdicts, as far as their own bytes tell. Rows and labels
+    /// are sorted both, so one pass serves all.
+    private func judged(_ rows: ArraySlice<FunctionRow>) -> [FunctionRow] {
+        guard let first = rows.first else { return [] }
+        var next = boundaries.firstIndex(after: first.start)
+        return rows.map { row in
+            var row = row
+            while next < boundaries.count, boundaries[next] <= row.start { next += 1 }
+            judgeEntry(&row, boundaries[next...])
+            return row
+        }
+    }
+
+    private func judgeEntry(_ row: inout FunctionRow, _ boundaries: ArraySlice<UInt64>) {
+        guard row.region >= 0 else {
+            row.code = .outsideCode
+            return
+        }
         if let code = row.kind.verdict {
             row.code = code
             return
         }
-        let (sites, refusal) = EntryJudge(region: region, row: row, boundaries: boundaries).judge()
+        let judge = EntryJudge(
+            region: code.regions[Int(row.region)], row: row, boundaries: boundaries)
+        let (sites, refusal) = judge.judge()
         row.sites = sites
         row.code = refusal?.code ?? .patchable
-        var rest = sites
-        while rest != 0 {
-            let site = row.start + UInt64(rest.trailingZeroBitCount)
-            for byte in 1..<Site.jumpSize { marks.insert(site + byte) }
-            rest &= rest - 1
-        }
     }
 
     // MARK: - What leads into sites

@@ -17,57 +17,41 @@ public struct OriginalCalls: ~Copyable {
     /// So many functions may share code.
     private static let partLimit = 64
 
-    let catalog: FunctionCatalog
+    /// What is found out once, for all functions.
+    struct Knowledge: Sendable {
+        let catalog: FunctionCatalog
+        fileprivate let tables: JumpTables
+        /// Where jumps of parts that stand apart lead to, and one that does, in the
+        /// order of the targets.
+        fileprivate let fromFragments: [(target: UInt64, from: UInt64)]
+        /// Words near the entry of a function to which lists of labels lead, and the
+        /// list's place.
+        fileprivate let labels: [UInt64: UInt64]
+    }
+
+    let knowledge: Knowledge
     private let decoder: Decoder
-    private let tables: JumpTables
-    /// Where jumps of parts that stand apart lead to, and one that does, in the order
-    /// of the targets.
-    private let fromFragments: [(target: UInt64, from: UInt64)]
-    /// Words near the entry of a function to which lists of labels lead, and the
-    /// list's place.
-    private let labels: [UInt64: UInt64]
 
     public init(_ catalog: FunctionCatalog) throws(CatalogError) {
-        let data: [CodeRegion]
-        var lists = LabelLists(catalog)
-        do throws(ELFError) {
-            data = try catalog.image.initialData()
-            try lists.search(data)
-        } catch {
-            throw .elf(error)
-        }
-        let decoder: Decoder
+        try self.init(Knowledge(of: catalog))
+    }
+
+    /// For another thread, since a decoder serves one.
+    init(_ knowledge: Knowledge) throws(CatalogError) {
+        self.knowledge = knowledge
         do throws(DecoderUnavailable) {
             decoder = try Decoder()
         } catch {
             throw .decoderUnavailable
         }
-        self.decoder = decoder
-        self.catalog = catalog
-        tables = JumpTables(of: catalog.code, data)
-        labels = lists.found
-        fromFragments = Self.jumps(ofFragmentsIn: catalog, tables)
     }
 
-    private static func jumps(
-        ofFragmentsIn catalog: FunctionCatalog, _ tables: JumpTables
-    ) -> [(target: UInt64, from: UInt64)] {
-        var jumps: [UInt64: UInt64] = [:]
-        for row in catalog.rows where row.kind == .fragment {
-            let body = FunctionBody(row, catalog.code)
-            for jump in body.jumps { jumps[jump.target] = jump.address }
-            guard let jump = body.indirectJumps.first else { continue }
-            for (_, table) in body.addressesTaken {
-                for target in tables.entries(ofTableAt: table) { jumps[target] = jump.address }
-            }
-        }
-        return jumps.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-    }
-
+    var catalog: FunctionCatalog { knowledge.catalog }
     /// The jump of a part that stands apart to the lowest address in `range`.
     private borrowing func jumpOfFragment(
         to range: Range<UInt64>
     ) -> (target: UInt64, from: UInt64)? {
+        let fromFragments = knowledge.fromFragments
         var low = 0
         var high = fromFragments.count
         while low < high {
@@ -115,7 +99,7 @@ public struct OriginalCalls: ~Copyable {
         let parts = try parts(of: index, entry)
         guard let jump = parts.lazy.compactMap({ $0.indirectJumps.first }).first else { return }
         for target in entry.range {
-            guard let list = labels[target] else { continue }
+            guard let list = knowledge.labels[target] else { continue }
             throw .labelsEntry(
                 at: LinkAddress(rawValue: list), target: LinkAddress(rawValue: target))
         }
@@ -210,7 +194,7 @@ public struct OriginalCalls: ~Copyable {
             }
             // A table ends where the function's next one starts.
             let limit = limits.first { $0 > target } ?? .max
-            let goals = tables.entries(ofTableAt: target, limit: limit)
+            let goals = knowledge.tables.entries(ofTableAt: target, limit: limit)
             guard goals.count < JumpTables.entryLimit else {
                 throw .unresolvedJump(at: place(jump))
             }
@@ -230,6 +214,38 @@ public struct OriginalCalls: ~Copyable {
             case .table, .computed: throw .unresolvedJump(at: place(jump.address))
             }
         }
+    }
+}
+
+extension OriginalCalls.Knowledge {
+    fileprivate init(of catalog: FunctionCatalog) throws(CatalogError) {
+        let data: [CodeRegion]
+        var lists = LabelLists(catalog)
+        do throws(ELFError) {
+            data = try catalog.image.initialData()
+            try lists.search(data)
+        } catch {
+            throw .elf(error)
+        }
+        self.catalog = catalog
+        tables = JumpTables(of: catalog.code, data)
+        labels = lists.found
+        fromFragments = Self.jumps(ofFragmentsIn: catalog, tables)
+    }
+
+    private static func jumps(
+        ofFragmentsIn catalog: FunctionCatalog, _ tables: JumpTables
+    ) -> [(target: UInt64, from: UInt64)] {
+        var jumps: [UInt64: UInt64] = [:]
+        for row in catalog.rows where row.kind == .fragment {
+            let body = FunctionBody(row, catalog.code)
+            for jump in body.jumps { jumps[jump.target] = jump.address }
+            guard let jump = body.indirectJumps.first else { continue }
+            for (_, table) in body.addressesTaken {
+                for target in tables.entries(ofTableAt: table) { jumps[target] = jump.address }
+            }
+        }
+        return jumps.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 }
 

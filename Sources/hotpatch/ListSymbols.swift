@@ -61,7 +61,7 @@ struct ListSymbols: ParsableCommand, Verbose {
         // Without a pattern no name is needed, and none is made.
         guard pattern != nil else {
             return FunctionSummary(
-                counts: catalog.summary.filter { isWanted($0.key) }, share: originals.share(),
+                counts: catalog.summary.filter { isWanted($0.key) }, share: try originals.share(),
                 object: object)
         }
         let found = records(catalog)

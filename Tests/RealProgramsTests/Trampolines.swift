@@ -34,7 +34,7 @@ struct Trampolines: CustomStringConvertible {
                     original: try image.bytes(at: record.range).array(),
                     replacement: "jump_\(functions.count)", callsOriginal: true))
         }
-        share = originals.share()
+        share = try originals.share()
         islands = functions.count { $0.island != nil }
         let kind: Base.Kind =
             image.kind == .executable ? .executable : .positionIndependentExecutable
