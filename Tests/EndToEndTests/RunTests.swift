@@ -50,6 +50,21 @@ import Testing
         #expect(try victim.readLine() == "constructor 1 main 1")
     }
 
+    /// Hundreds of times, eight at a time: patched every time, in every place.
+    @Test(arguments: ["fork", "vfork", "spawn", "thread"])
+    func againAndAgain(_ way: String) throws {
+        let program = try StartProgram("count", withLibrary: true)
+        try program.install(program.importingPatch(), program.libraryPatch())
+        let starts = try Fixture.compile(
+            "startup/starts", flags: ["-O2", "-pthread", "-Wall", "-Werror"], output: "starts")
+        let times = 75
+        let result = try Command.run(
+            starts.string,
+            [way, "\(times)", "8", Tool.location.get().string, "run", program.program.string],
+            environment: program.environment)
+        #expect(result.output == "\(times) times 4\n", "\(result.errorOutput)")
+    }
+
     @Test func aScriptAndAName() throws {
         let program = try StartProgram()
         let patch = try program.patch().string

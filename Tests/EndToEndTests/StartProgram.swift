@@ -16,7 +16,8 @@ struct StartProgram {
         ["HOTPATCH_STATE_DIR": state.string, "HOTPATCH_CONFIG_DIR": config.string]
     }
 
-    init(flags: [String] = [], withLibrary: Bool = false) throws {
+    /// - Parameter source: one with that interface, in `Fixtures/startup`.
+    init(_ source: String = "program", flags: [String] = [], withLibrary: Bool = false) throws {
         folder = try TemporaryDirectory()
         program = folder.path.appending("program")
         let sources = Fixture.sources.appending("startup")
@@ -29,7 +30,7 @@ struct StartProgram {
                 "-DLIBRARY", library.string, "-Wl,-rpath,\(folder.path)", "-Wl,--no-as-needed",
             ]
         }
-        try Fixture.compile(source: sources.appending("program.c"), to: program, flags: flags)
+        try Fixture.compile(source: sources.appending(source + ".c"), to: program, flags: flags)
     }
 
     /// A patch by which `answer` gives 2, or another value.
