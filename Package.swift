@@ -102,8 +102,8 @@ let package = Package(
         room(
             "Startup",
             [
-                "CLinuxTrace", "Addresses", "ELFImage", "PatchFile", "LiveProcess", "Switchover",
-                system,
+                "CLinuxTrace", "Addresses", "ELFImage", "PatchFile", "PatchStore", "LiveProcess",
+                "Switchover", system,
             ]),
         room(
             "Watching",

@@ -127,6 +127,22 @@ public struct StoreContents: Sendable {
         patches.filter { $0.base == base }
     }
 
+    /// Patches that could be used, but require one that cannot, and that one.
+    public var withheld: [(patch: InstalledPatch, missing: PatchID)] {
+        var missing = damaged.map { (id: $0.entry.id, base: $0.entry.base) }
+        var found: [(patch: InstalledPatch, missing: PatchID)] = []
+        for patch in patches {
+            let needed = missing.first { other in
+                other.base == patch.base
+                    && patch.file.manifest.requires.contains { $0.isMet(by: other.id) }
+            }
+            guard let needed else { continue }
+            found.append((patch, needed.id))
+            missing.append((patch.id, patch.base))
+        }
+        return found
+    }
+
     /// What there is for some bases only.
     public func limited(to bases: Set<BaseIdentity>) -> StoreContents {
         StoreContents(

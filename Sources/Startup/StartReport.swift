@@ -17,6 +17,9 @@ public enum StartFailure: Error, Sendable {
     /// The patch refers to these libraries, and the program's own code began, or was
     /// about to, before they were mapped.
     case librariesNotMapped([String])
+    /// It requires the patch of that name, or replaces functions of it, and that one is
+    /// not in.
+    case predecessorMissing(String)
     /// The dynamic linker was not done in time: after that many system calls, or one
     /// that took too long.
     case tooSlow(calls: Int)
@@ -29,6 +32,7 @@ public enum StartFailure: Error, Sendable {
         case .switchover(let error): error.code
         case .baseNotMapped: "start.base-not-mapped"
         case .librariesNotMapped: "start.libraries-not-mapped"
+        case .predecessorMissing: "start.predecessor-missing"
         case .tooSlow: "start.too-slow"
         case .process(let error): error.code
         }
@@ -46,6 +50,8 @@ extension StartFailure: CustomStringConvertible {
         case .librariesNotMapped(let names):
             "the patch refers to \(names.joined(separator: ", ")), which the program has not "
                 + "loaded when its own code begins; apply the patch when it is"
+        case .predecessorMissing(let name):
+            "it builds on '\(name)', which is not in"
         case .tooSlow(let calls):
             "the dynamic linker was not done after \(calls) system calls; apply the patch when "
                 + "the program runs"

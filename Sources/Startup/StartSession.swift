@@ -2,6 +2,7 @@ import Addresses
 import ELFImage
 import LiveProcess
 import PatchFile
+import PatchStore
 import Switchover
 
 /// One process that is led through its start, or through the loading of a library,
@@ -162,6 +163,10 @@ extension StartSession {
                 blocked.insert(base)
                 continue
             }
+            if let name = failedPredecessor(of: number) {
+                outcomes[number] = .failure(.predecessorMissing(name))
+                continue
+            }
             // The dynamic linker maps what it looks up in first before the rest, breadth
             // first. It itself was there before all others, and offers nothing that
             // another object would be asked for.
@@ -176,6 +181,17 @@ extension StartSession {
             }
         }
         pending.removeAll { outcomes[$0] != nil }
+    }
+
+    /// An earlier patch that this one builds on and that could not be put in.
+    private func failedPredecessor(of number: Int) -> String? {
+        let item = SeriesItem(patches[number])
+        for earlier in patches[..<number].indices {
+            guard case .failure? = outcomes[earlier] else { continue }
+            let other = SeriesItem(patches[earlier])
+            if other.base == item.base, item.dependsOn(other) { return other.id.name }
+        }
+        return nil
     }
 
     private func isLinker(_ object: LoadedObject) -> Bool {

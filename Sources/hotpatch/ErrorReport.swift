@@ -106,7 +106,7 @@ extension StartFailure {
         switch self {
         case .switchover(let error): error.exitStatus
         case .process(let error): error.exitStatus
-        case .baseNotMapped, .librariesNotMapped, .tooSlow: .refused
+        case .baseNotMapped, .librariesNotMapped, .predecessorMissing, .tooSlow: .refused
         }
     }
 }

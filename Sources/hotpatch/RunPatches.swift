@@ -46,10 +46,18 @@ struct RunPatches {
             }
             StandardError.write("hotpatch: warning: \(patch.description.printable)\n")
         }
-        return contents.patches.map(\.file).filter { patch in
-            let base = patch.manifest.base
-            return base.kind == .sharedObject || identity == nil || base.identity == identity
+        let withheld = contents.withheld
+        for (patch, missing) in withheld {
+            StandardError.write(
+                "hotpatch: warning: the installed patch '\(patch.name)' is skipped: it requires "
+                    + "'\(missing.name)'\n")
         }
+        let skipped = Set(withheld.map(\.patch.id))
+        return contents.patches.filter { patch in
+            let base = patch.file.manifest.base
+            return !skipped.contains(patch.id)
+                && (base.kind == .sharedObject || identity == nil || base.identity == identity)
+        }.map(\.file)
     }
 
     func tellNothingIsFor(_ program: RunnableFile) {

@@ -145,6 +145,23 @@ import Testing
         #expect(try sample.names() == ["a", "b", "c"])
     }
 
+    /// What requires a damaged patch must not be applied without it.
+    @Test func whatRequiresADamagedOne() throws {
+        let sample = try SampleStore()
+        try sample.install(SamplePatch.candidate("a"))
+        for (name, function, required) in [("b", "two", ["a"]), ("c", "three", ["b"])] {
+            let bytes = try SamplePatch.bytes(name, functions: [function], requires: required)
+            try sample.install(PatchCandidate(bytes: bytes, name: name))
+        }
+        try sample.install(SamplePatch.candidate("d"))
+        #expect(try sample.store.read().withheld.isEmpty)
+        let first = try #require(try sample.store.read().patches.first)
+        try sample.store.path(of: first.id).write([])
+        let withheld = try sample.store.read().withheld
+        #expect(withheld.map(\.patch.name) == ["b", "c"])
+        #expect(withheld.map(\.missing.name) == ["a", "b"])
+    }
+
     private func flipped(_ bytes: [UInt8]) throws -> [UInt8] {
         // mov eax, 1; ret: the function `one`.
         let code: [UInt8] = [0xb8, 1, 0, 0, 0, 0xc3]

@@ -129,6 +129,22 @@ import Testing
         }
     }
 
+    /// What builds on a patch that cannot be put in is not put in either.
+    @Test func aSeriesWithoutItsFirst() throws {
+        let program = try StartedProgram(withLibrary: true)
+        let first = try program.patchOfOtherCode()
+        let library = try program.patch(
+            "library", "int library_answer(void) { return 2; }\n", of: program.library)
+        let (line, reports) = try program.start(with: [first, library, program.plainPatch(3)])
+        #expect(line == "constructor 1 main 1 library 2 2")
+        #expect(reports[1].summary == "applied")
+        for (report, text) in zip([reports[0], reports[2]], ["0x", "'plain-2'"]) {
+            guard case .failure(let failure) = report.outcome else { throw Errno.invalidArgument }
+            #expect("\(failure)".contains(text), "\(failure)")
+        }
+        #expect(reports[2].summary.hasPrefix("start.predecessor-missing"))
+    }
+
     @Test func aScript() throws {
         let program = try StartedProgram()
         let script = try program.folder.write(

@@ -47,6 +47,19 @@ struct StartedProgram {
             "plain-\(value)", "int answer(const char *who) { return who ? \(value) : 0; }\n")
     }
 
+    /// The same of a program that has other instructions there.
+    func patchOfOtherCode() throws -> PatchFile {
+        let plain = try plainPatch()
+        let object = folder.path.appending("object.o")
+        let file = folder.path.appending("plain-2.hpatch")
+        let command = try Command.run(
+            "objcopy", ["--remove-section", PatchFile.manifestSection, file.string, object.string])
+        try #require(command.succeeded)
+        var manifest = plain.manifest
+        manifest.functions[0].original = manifest.functions[0].original.map { _ in 0x90 }
+        return try PatchFile.make(object: object.bytes(), manifest: manifest, name: "plain-2").patch
+    }
+
     /// What the program says when it is started with patches, in one of the ways of
     /// `launch.c`, and how its start was reported.
     ///
