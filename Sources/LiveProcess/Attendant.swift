@@ -81,6 +81,24 @@ public enum Attendant {
         attend(thread)
     }
 
+    /// What the attendant may do about the seccomp filters of the process that it traces.
+    ///
+    /// Where those are its own too, and no others, they permit what a patch needs or
+    /// do not, as is tried (seccomp(2): a process keeps what it has for ever).
+    ///
+    /// - Parameter suspending: whether a filter may be suspended. Who runs under one
+    ///   himself cannot do that (kernel/ptrace.c, check_ptrace_options).
+    public static func seccompPolicy(
+        for process: TargetProcess, suspending: Bool
+    ) -> SeccompPolicy {
+        guard let own = try? TargetProcess.find(ProcessID(rawValue: getpid())).facts(),
+            let facts = try? process.facts(), own.seccompMode != 0
+        else { return suspending ? .suspend : .refuse }
+        let isSame =
+            facts.seccompFilterCount != nil && facts.seccompFilterCount == own.seccompFilterCount
+        return isSame && clinux_try_patch_calls() == 1 ? .permitted : .refuse
+    }
+
     // MARK: The channel
 
     private static func send(_ number: Int32, to channel: Int32) -> Bool {

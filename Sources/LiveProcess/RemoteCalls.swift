@@ -11,6 +11,8 @@ public enum SeccompPolicy: Sendable {
     /// suspension ends with this tool: if it is killed in that moment, a filter
     /// whose action is to kill takes the target along.
     case suspend
+    /// Make the calls: the filter is known to permit them.
+    case permitted
 }
 
 /// A system call that the target can be made to make.

@@ -84,6 +84,8 @@ public struct ProcessFacts: Sendable {
     public let threadCount: Int
     /// 0 none, 1 strict, 2 a filter (prctl(2), PR_SET_SECCOMP).
     public let seccompMode: Int
+    /// nil before Linux 5.9.
+    let seccompFilterCount: UInt64?
     /// CAP_SYS_PTRACE is among its effective capabilities (capabilities(7)).
     let mayTraceAll: Bool
     /// Its core is being written, and then it ends.
@@ -115,6 +117,7 @@ public struct ProcessFacts: Sendable {
         parent = ProcessID(rawValue: Int32(truncatingIfNeeded: numbers("PPid").first ?? 0))
         threadCount = Int(truncatingIfNeeded: numbers("Threads").first ?? 0)
         seccompMode = Int(truncatingIfNeeded: numbers("Seccomp").first ?? 0)
+        seccompFilterCount = numbers("Seccomp_filters").first
         var capabilities = TextCursor(Array(values["CapEff"] ?? []))
         mayTraceAll = capabilities.number(radix: 16).map { $0 & 1 << 19 != 0 } ?? false
         isDumpingCore = numbers("CoreDumping").first == 1

@@ -79,7 +79,7 @@ extension Switchover {
             try p.requireNoCoreDump()
         }
         let plan = try ApplyPlan.make(patches, for: process, options)
-        if plan.patches.contains(where: { $0.kept == nil }), !options.allowsSeccomp {
+        if plan.patches.contains(where: { $0.kept == nil }), options.seccomp == .refuse {
             try process.looked { p throws(LiveProcessError) in try p.requireNoSeccompFilter() }
         }
         return plan
@@ -256,7 +256,5 @@ extension PatchSwitch {
 }
 
 extension SwitchOptions {
-    var seccomp: SeccompPolicy { allowsSeccomp ? .suspend : .refuse }
-
     func observe(_ phase: SwitchPhase) { observer?(phase) }
 }

@@ -9,9 +9,8 @@ public struct SwitchOptions: Sendable {
     /// Switch although threads are inside the originals (never inside the bytes
     /// that are rewritten): old and new code then run side by side for a while.
     public var allowsActiveOriginals: Bool
-    /// Work in a program under a seccomp filter that kills: if the tool is killed
-    /// at the wrong moment, the filter takes the program along.
-    public var allowsSeccomp: Bool
+    /// What to do in a program under a seccomp filter.
+    public var seccomp: SeccompPolicy
     /// Use the room of patches again that are out and that nothing can point to. Not
     /// for programs whose signal handlers switch between threads of their own making
     /// (swapcontext(3)): what such a thread was doing is not to be seen.
@@ -31,11 +30,11 @@ public struct SwitchOptions: Sendable {
 
     public init(
         timeout: Duration = .seconds(10), allowsActiveOriginals: Bool = false,
-        allowsSeccomp: Bool = false
+        seccomp: SeccompPolicy = .refuse
     ) {
         self.timeout = timeout
         self.allowsActiveOriginals = allowsActiveOriginals
-        self.allowsSeccomp = allowsSeccomp
+        self.seccomp = seccomp
     }
 }
 

@@ -57,7 +57,7 @@ struct SwitchArguments: ParsableArguments {
     var options: SwitchOptions {
         SwitchOptions(
             timeout: .milliseconds(Int64(timeout * 1000)), allowsActiveOriginals: allowActive,
-            allowsSeccomp: allowSeccomp)
+            seccomp: allowSeccomp ? .suspend : .refuse)
     }
 
     func validate() throws {

@@ -49,7 +49,9 @@ struct RunAttendance {
 
     private func patch(_ held: HeldThread) throws(LiveProcessError) {
         let process = try TargetProcess.find(heldBy: held)
-        let options = SwitchOptions(timeout: .milliseconds(200), allowsSeccomp: allowsSeccomp)
+        let options = SwitchOptions(
+            timeout: .milliseconds(200),
+            seccomp: Attendant.seccompPolicy(for: process, suspending: allowsSeccomp))
         let reports = StartPatches(patches.files, options: options)
             .patchAtExec(held, awaitsLibraries: true)
             .filter(patches.concern)

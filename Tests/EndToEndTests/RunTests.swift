@@ -169,6 +169,27 @@ import Testing
         try program.expect("constructor 2 main 2", ["--patch", patch, program.program.string])
     }
 
+    /// Filters of the tool itself, as of a unit, are those of the program too, and what
+    /// they permit is tried beforehand. 9999 is no system call; 319 is memfd_create, 101
+    /// ptrace.
+    @Test(arguments: [
+        (9999, 42, ""), (319, 2, "[process.seccomp]"), (101, 1, "[process.attendant-lost]"),
+    ])
+    func underAFilter(_ killing: Int, _ code: Int32, _ text: String) throws {
+        let program = try StartProgram()
+        let filtered = try Fixture.compile(
+            "startup/filtered", flags: ["-Wall", "-Werror"], output: "filtered")
+        let result = try Command.run(
+            filtered.string,
+            [
+                "\(killing)", Tool.location.get().string, "run", "--patch",
+                program.patch().string, program.program.string,
+            ], environment: program.environment)
+        #expect(result.code == code, "\(result.errorOutput)")
+        #expect(result.output == (code == 42 ? "constructor 2 main 2\n" : ""))
+        #expect(result.errorOutput.contains(text), "\(result.errorOutput)")
+    }
+
     // MARK: Commands that cannot be run
 
     @Test(arguments: [

@@ -34,6 +34,10 @@ int clinux_fork_apart(void);
 /// Closes all descriptors but standard error and this one; standard input and output
 /// lead nowhere then. Returns the number that it has from now on.
 int clinux_keep_only(int descriptor);
+/// Makes the system calls by which a patch comes into a process, in a child that ends
+/// with it. Returns 1 where all were done, 0 where one failed or the child was killed
+/// for it, as by a seccomp filter. The caller must have one thread only.
+int clinux_try_patch_calls(void);
 /// Tells the Yama security module that this process may trace the caller
 /// (PR_SET_PTRACER). Fails with EINVAL where there is none.
 int clinux_allow_tracer(int pid);
