@@ -73,6 +73,7 @@ struct Bench: ParsableCommand {
         case .crowd:
             try CrowdMeasurement.run(processes: quick ? 50 : 1000, tools: tools, report: report)
         case .exec:
+            try RunMeasurement.run(rounds: quick ? 10 : 200, tools: tools, report: report)
             try ExecMeasurement.run(rounds: quick ? 2 : 20, tools: tools, report: report)
         case .endurance:
             try EnduranceMeasurement.run(pairs: quick ? 20 : 1000, tools: tools, report: report)
