@@ -127,20 +127,15 @@ public struct StoreContents: Sendable {
         patches.filter { $0.base == base }
     }
 
-    /// Patches that could be used, but require one that cannot, and that one.
-    public var withheld: [(patch: InstalledPatch, missing: PatchID)] {
-        var missing = damaged.map { (id: $0.entry.id, base: $0.entry.base) }
-        var found: [(patch: InstalledPatch, missing: PatchID)] = []
-        for patch in patches {
-            let needed = missing.first { other in
-                other.base == patch.base
-                    && patch.file.manifest.requires.contains { $0.isMet(by: other.id) }
-            }
-            guard let needed else { continue }
-            found.append((patch, needed.id))
-            missing.append((patch.id, patch.base))
-        }
-        return found
+    /// What goes into a process that has none of it yet, in that order: not what
+    /// requires a patch that cannot be used.
+    public var applicable: [InstalledPatch] {
+        let bases = Dictionary(grouping: items, by: \.base)
+        let coming = Set(
+            bases.values.flatMap {
+                Series.plan(installed: $0, withdrawn: [], applied: []).apply
+            })
+        return patches.filter { coming.contains($0.id) }
     }
 
     /// What there is for some bases only.

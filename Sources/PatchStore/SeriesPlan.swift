@@ -46,7 +46,24 @@ extension Series {
         let staying = Set(applied.indices.filter { !leaving.contains($0) }.map { applied[$0].id })
         return Plan(
             revert: leaving.sorted(by: >).map { applied[$0].id },
-            apply: installed.filter { $0.isSound && !staying.contains($0.id) }.map(\.id))
+            apply: coming(of: installed, beside: staying))
+    }
+
+    /// What requires a patch that is damaged, and not there, does not come without it.
+    private static func coming(
+        of installed: [SeriesItem], beside staying: Set<PatchID>
+    ) -> [PatchID] {
+        let rest = installed.filter { !staying.contains($0.id) }
+        var missing = rest.filter { !$0.isSound }.map(\.id)
+        var coming: [PatchID] = []
+        for item in rest where item.isSound {
+            if item.requires.contains(where: { missing.contains(where: $0.isMet(by:)) }) {
+                missing.append(item.id)
+            } else {
+                coming.append(item.id)
+            }
+        }
+        return coming
     }
 
     private static func isUnwanted(

@@ -160,7 +160,7 @@ final class Caretaker {
         let damage = Set(contents.damaged.map(\.description))
         for new in damage.subtracting(toldDamage).sorted() { log.error("\(new)") }
         toldDamage = damage
-        bases.replace(with: contents.patches)
+        bases.replace(with: contents.applicable)
         self.contents = contents
     }
 

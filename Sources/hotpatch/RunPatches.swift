@@ -46,18 +46,17 @@ struct RunPatches {
             }
             StandardError.write("hotpatch: warning: \(patch.description.printable)\n")
         }
-        let withheld = contents.withheld
-        for (patch, missing) in withheld {
+        let applicable = contents.applicable
+        let coming = Set(applicable.map(\.id))
+        for patch in contents.patches where !coming.contains(patch.id) {
             StandardError.write(
-                "hotpatch: warning: the installed patch '\(patch.name)' is skipped: it requires "
-                    + "'\(missing.name)'\n")
+                "hotpatch: warning: the installed patch '\(patch.name)' is skipped, since one that "
+                    + "it requires is\n")
         }
-        let skipped = Set(withheld.map(\.patch.id))
-        return contents.patches.filter { patch in
-            let base = patch.file.manifest.base
-            return !skipped.contains(patch.id)
-                && (base.kind == .sharedObject || identity == nil || base.identity == identity)
-        }.map(\.file)
+        return applicable.map(\.file).filter { patch in
+            let base = patch.manifest.base
+            return base.kind == .sharedObject || identity == nil || base.identity == identity
+        }
     }
 
     func tellNothingIsFor(_ program: RunnableFile) {

@@ -89,6 +89,15 @@ import Testing
         #expect(plan([damaged, b], [Self.applied("a", ["f"])]) == [[], ["b"]])
     }
 
+    @Test func whatRequiresADamagedOneWaitsForIt() throws {
+        var (damaged, next, last) = (a, b, c)
+        damaged.isSound = false
+        next.requires = [try #require(PatchRequirement("a"))]
+        last.requires = [try #require(PatchRequirement("b"))]
+        #expect(plan([damaged, next, last], []) == [[], []])
+        #expect(plan([damaged, next, last], [Self.applied("a", ["f"])]) == [[], ["b", "c"]])
+    }
+
     /// Whatever a process has: afterwards it has what is installed, each function in the
     /// order of the series, and what was nobody's business stays.
     @Test(arguments: 0..<500)
