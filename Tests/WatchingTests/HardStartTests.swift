@@ -89,6 +89,25 @@ struct HardStartTests {
         #expect(try scene.start(program, "spawn", 20, atOnce: 20).codes.keys.contains(200) == false)
     }
 
+    /// Who opens a library and takes his time is not held for that, nor is the service
+    /// brought to its end by it.
+    @Test func aReaderThatIsSlow() throws {
+        let scene = try Scene()
+        let library = try scene.compile(
+            "early-library", as: "libearly.so", flags: ["-shared", "-fPIC"])
+        let user = try scene.compile("early-user")
+        try scene.install([(try scene.patch(for: library), library)])
+        let watcher = try scene.watch()
+        let dawdler = try Fixture.compile("watching/dawdler", output: "dawdler")
+        let readers = try (0..<4).map { _ in
+            try RunningCommand(dawdler.string, [library.string])
+        }
+        let starts = try scene.start(user, "spawn", 5, [library.string])
+        #expect(starts.codes == [22: 5], said(watcher))
+        for reader in readers { #expect(try reader.finish().succeeded) }
+        #expect(watcher.isRunning, said(watcher))
+    }
+
     /// A library that everything loads, the service itself included: its own threads are
     /// not kept waiting by their own questions.
     @Test func theCLibrary() throws {

@@ -40,6 +40,24 @@ struct StartTests {
         #expect(starts.codes == [22: Self.count], said(watcher))
     }
 
+    /// The program is led on to the C library, which its fix calls, and on that way
+    /// opens the other library, which has a patch as well.
+    @Test(arguments: [1, 8])
+    func bothAtOnce(_ atOnce: Int) throws {
+        let scene = try Scene()
+        let library = try scene.compile(
+            "early-library", as: "libearly.so", flags: ["-shared", "-fPIC"])
+        let program = try scene.compile(
+            "both", flags: ["-L\(scene.directory.path)", "-learly", "-Wl,-rpath,$ORIGIN"])
+        try scene.install([
+            (try scene.patch(for: program, fix: "both-fix"), program),
+            (try scene.patch(for: library), library),
+        ])
+        let watcher = try scene.watch()
+        let starts = try scene.start(program, "fork", Self.count, atOnce: atOnce)
+        #expect(starts.codes == [22: Self.count], said(watcher))
+    }
+
     @Test(arguments: [1, 8])
     func aLibraryThatIsLoadedLater(_ atOnce: Int) throws {
         let scene = try Scene()
