@@ -17,6 +17,8 @@ public struct DiffRequest: Sendable {
     public var label: PatchLabel
     /// Whether clones and inlined copies of a replaced function may stay.
     public var acceptCopies = false
+    /// Whether the author knows that no exception passes through what is replaced.
+    public var acceptExceptions = false
     /// Types that may have another layout after the change.
     public var acceptedLayouts: Set<String> = []
     /// Folders in which libraries are looked for first, as by LD_LIBRARY_PATH.
@@ -99,6 +101,9 @@ public struct DiffBuilder {
             throw AuthoringError.object(error)
         }
         let manifest = try manifest(change, image)
+        if !request.acceptExceptions, base.throwsExceptions, let first = manifest.functions.first {
+            throw AuthoringError.change(.exceptions(function: first.symbol, base: base.name))
+        }
         do throws(PatchFileError) {
             let (bytes, patch) = try PatchFile.make(
                 object: change.object, manifest: manifest, name: request.output.string)
@@ -163,7 +168,8 @@ public struct DiffBuilder {
             pairs.append(
                 ReplacementSearch.Pair(
                     original: original, symbol: symbol, replacement: replacement.replacement,
-                    callsOriginal: false, returns: told ?? .unknown))
+                    callsOriginal: false, returns: told ?? .unknown,
+                    signature: replacement.signature))
         }
         var search = try ReplacementSearch(
             pairs, in: base, fix: image, acceptCopies: request.acceptCopies,
@@ -195,6 +201,16 @@ extension BaseObject: LinkedBase {
             return BaseDefinition(
                 address: entry.value, kind: kind,
                 sourceFile: entry.isLocal ? entry.sourceFile : nil)
+        }
+    }
+}
+
+extension BaseObject {
+    /// Whether exceptions of C++ may pass through its functions: it or what it is
+    /// linked with raises them, and it has code that catches or cleans up.
+    fileprivate var throwsExceptions: Bool {
+        ["__gxx_personality_v0", "__cxa_throw", "__cxa_begin_catch"].contains {
+            importedSymbol($0) != nil || !symbols(named: $0).isEmpty
         }
     }
 }

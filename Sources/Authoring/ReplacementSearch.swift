@@ -1,5 +1,6 @@
 import Addresses
 import ELFImage
+import ObjectDiff
 import PatchFile
 import Patchability
 
@@ -15,6 +16,8 @@ struct ReplacementSearch {
         let callsOriginal: Bool
         /// The registers that the replacement returns in.
         let returns: ReturnRegisters
+        /// Where it is called in another way than the original.
+        var signature: SignatureChange?
     }
 
     private let base: BaseObject
@@ -86,6 +89,10 @@ struct ReplacementSearch {
         }
         let remaining = try remainingCopies(of: pair)
         let callers = callers.callers(of: function.address)
+        if let signature = pair.signature, let caller = callers.first(where: { !isCompared($0) }) {
+            throw AuthoringError.change(
+                .changedSignature(function: pair.symbol, signature, caller: caller.place))
+        }
         let contract = try contract(for: pair, callers)
         if !function.aliases.isEmpty {
             warnings.append(.aliases(function: pair.symbol, others: function.aliases))

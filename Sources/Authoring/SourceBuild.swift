@@ -21,6 +21,7 @@ public struct SourceRequest: Sendable {
     public var label: PatchLabel
     public var acceptCopies = false
     public var acceptedLayouts: Set<String> = []
+    public var acceptExceptions = false
     public var libraryPaths: [FilePath] = []
 
     public init(base: FilePath, source: FilePath, patch: FilePath, output: FilePath) {
@@ -112,6 +113,7 @@ public struct SourceBuild {
         diff.label = request.label
         diff.acceptCopies = request.acceptCopies
         diff.acceptedLayouts = request.acceptedLayouts
+        diff.acceptExceptions = request.acceptExceptions
         diff.libraryPaths = request.libraryPaths
         return try DiffBuilder.build(diff, sources: pairs.map(\.source))
     }

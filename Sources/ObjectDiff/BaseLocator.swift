@@ -135,8 +135,8 @@ final class BaseLocator {
             if let found = contradiction(reference, in: match) {
                 throw failure(
                     section, address, reference.place,
-                    text(atom.bytes, reference.place, address) + " with "
-                        + name(of: reference), found)
+                    text(atom.bytes, reference.place, address) + " with '"
+                        + object.targetName(of: reference.relocation) + "'", found)
             }
         }
         return match
@@ -146,15 +146,6 @@ final class BaseLocator {
         guard offset < bytes.count else { return "its end" }
         let place = address.offset(by: Int64(offset)) ?? address
         return "'" + decoder.text(bytes, at: offset, address: place) + "'"
-    }
-
-    private func name(of reference: BaseCodeMatch.Reference) -> String {
-        switch object.target(of: reference.relocation, lead: reference.lead) {
-        case .atom(let index, _), .literal(let index, _, _):
-            "'\(object.atoms[index]?.name ?? "section \(index)")'"
-        case .name(let name, _, _): "'\(name)'"
-        case .absolute(let value): "0x" + String(value, radix: 16)
-        }
     }
 
     private func failure(

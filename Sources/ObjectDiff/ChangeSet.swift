@@ -3,7 +3,7 @@ import ELFImage
 import Patchability
 
 /// A function or datum of the objects after the change.
-struct Place: Hashable, Comparable {
+struct AtomPlace: Hashable, Comparable {
     /// Which of the objects.
     let object: Int
     let section: Int
@@ -18,26 +18,26 @@ struct ChangeSet {
     /// Where a reference of an included atom leads.
     enum Destination: Hashable {
         /// Something that comes along.
-        case included(Place, offset: Int64)
+        case included(AtomPlace, offset: Int64)
         /// A string or number, which comes along by itself.
-        case literal(Place, anchor: Int64, distance: Int64)
+        case literal(AtomPlace, anchor: Int64, distance: Int64)
         /// What the base has: the section of the object before.
-        case base(Place, section: Int, offset: Int64)
+        case base(AtomPlace, section: Int, offset: Int64)
         case name(String, offset: Int64, isWeak: Bool)
         case absolute(UInt64)
     }
 
     let comparisons: [ObjectComparison]
     /// The functions that replace others, in order.
-    private(set) var replacements: [Place] = []
+    private(set) var replacements: [AtomPlace] = []
     /// Everything that goes into the patch.
-    private(set) var included: Set<Place> = []
+    private(set) var included: Set<AtomPlace> = []
     private(set) var summary = Summary()
     /// The unwind tables of each object after.
     let unwind: [[(section: Int, entries: UnwindEntries)]]
-    private var changed: Set<Place> = []
+    private var changed: Set<AtomPlace> = []
     /// The global symbols of the objects after, the first definition of each.
-    private var definitions: [String: Place] = [:]
+    private var definitions: [String: AtomPlace] = [:]
 
     struct Summary {
         var functions = 0
@@ -55,7 +55,7 @@ struct ChangeSet {
             where atom.isGlobal {
                 for label in atom.labels where label.binding != .local {
                     if definitions[label.name] == nil {
-                        definitions[label.name] = Place(object: index, section: section)
+                        definitions[label.name] = AtomPlace(object: index, section: section)
                     }
                 }
             }
@@ -91,9 +91,9 @@ struct ChangeSet {
         return tables
     }
 
-    func atom(_ place: Place) -> Atom? { comparisons[place.object].after.atoms[place.section] }
+    func atom(_ place: AtomPlace) -> Atom? { comparisons[place.object].after.atoms[place.section] }
 
-    func name(of place: Place) -> String { comparisons[place.object].after.name }
+    func name(of place: AtomPlace) -> String { comparisons[place.object].after.name }
 
     // MARK: - What has changed
 
@@ -124,7 +124,7 @@ struct ChangeSet {
                 object: comparisons[index].after.name, section: atom.section.name,
                 functions: functions.map(\.name))
         }
-        changed.insert(Place(object: index, section: section))
+        changed.insert(AtomPlace(object: index, section: section))
         // A part that changed belongs to a function that is replaced as a whole.
         guard case .fragment(let owner?)? = atom.symbol.map({ CloneSuffix.kind(of: $0.name) })
         else { return }
@@ -132,7 +132,7 @@ struct ChangeSet {
             $0.value.kind == .code && $0.value.labels.contains { $0.name == owner }
         }
         if let found, comparisons[index].correlation.before[found.key] != nil {
-            changed.insert(Place(object: index, section: found.key))
+            changed.insert(AtomPlace(object: index, section: found.key))
         }
     }
 
@@ -182,7 +182,7 @@ struct ChangeSet {
         guard !isNew, comparison.verdict(ofData: section) == .same else { throw refuse(atom.name) }
         for relocation in atom.relocations {
             if case .atom(let target, _) = comparison.after.target(of: relocation),
-                changed.contains(Place(object: index, section: target))
+                changed.contains(AtomPlace(object: index, section: target))
             {
                 throw refuse(comparison.after.atoms[target]?.name ?? atom.name)
             }
@@ -206,7 +206,7 @@ struct ChangeSet {
     }
 
     /// Those of the entries of .eh_frame that describe a function.
-    private func unwindRelocations(of place: Place) -> [Relocation] {
+    private func unwindRelocations(of place: AtomPlace) -> [Relocation] {
         let object = comparisons[place.object].after
         return unwind[place.object].flatMap { table in
             table.entries.entries.filter { $0.section == place.section }.flatMap { entry in
@@ -221,7 +221,7 @@ struct ChangeSet {
 
     /// The same function of several objects, as templates and inline functions are,
     /// is the first of them.
-    private func canonical(_ place: Place) -> Place {
+    private func canonical(_ place: AtomPlace) -> AtomPlace {
         guard let symbol = atom(place)?.symbol,
             [.weak, .unique].contains(symbol.binding), let first = definitions[symbol.name]
         else { return place }
@@ -230,7 +230,7 @@ struct ChangeSet {
 
     /// Where a reference leads; `lead` as in ``CompiledObject/target(of:lead:)``.
     func destination(
-        of relocation: Relocation, in home: Place, lead: Int64
+        of relocation: Relocation, in home: AtomPlace, lead: Int64
     ) throws(ChangeError) -> Destination {
         let comparison = comparisons[home.object]
         switch comparison.after.target(of: relocation, lead: lead) {
@@ -239,16 +239,16 @@ struct ChangeSet {
             if let place = definitions[name] { return try destination(place, offset) }
             return .name(name, offset: offset, isWeak: isWeak)
         case .literal(let section, let anchor, let distance):
-            let place = Place(object: home.object, section: section)
+            let place = AtomPlace(object: home.object, section: section)
             return .literal(place, anchor: anchor, distance: distance)
         case .atom(let section, let offset):
-            let place = Place(object: home.object, section: section)
+            let place = AtomPlace(object: home.object, section: section)
             return try destination(canonical(place), offset)
         }
     }
 
     private func destination(
-        _ place: Place, _ offset: Int64
+        _ place: AtomPlace, _ offset: Int64
     ) throws(ChangeError) -> Destination {
         let comparison = comparisons[place.object]
         guard let atom = comparison.after.atoms[place.section] else {

@@ -145,6 +145,16 @@ public struct CompiledObject: Sendable {
     /// The symbol that a relocation names.
     func symbol(of relocation: Relocation) -> Symbol { symbols[Int(relocation.symbolIndex)] }
 
+    /// What people call that which a relocation leads to.
+    func targetName(of relocation: Relocation) -> String {
+        switch target(of: relocation) {
+        case .atom(let index, _), .literal(let index, _, _):
+            atoms[index]?.name ?? "section \(index)"
+        case .name(let name, _, _): name
+        case .absolute(let value): "0x" + String(value, radix: 16)
+        }
+    }
+
     /// What a relocation leads to; `lead` is the distance from its field to the
     /// address that the processor counts from.
     func target(of relocation: Relocation, lead: Int64 = 0) -> Target {

@@ -14,17 +14,17 @@ struct PatchAssembly {
     private let locators: [BaseLocator]
     private let base: any LinkedBase
     private var writer = ObjectWriter()
-    private var outputs: [Place: Int] = [:]
+    private var outputs: [AtomPlace: Int] = [:]
     private var literals: Literals?
     /// The names that are given, with what they stand for.
     private var names: [String: Name] = [:]
     private(set) var bindings: [String: Binding] = [:]
     /// Names that others define, and whether they may stay undefined.
     private(set) var externals: [String: Bool] = [:]
-    private(set) var replacements: [Place: String] = [:]
+    private(set) var replacements: [AtomPlace: String] = [:]
 
     private enum Name: Hashable {
-        case own(Place, Int)
+        case own(AtomPlace, Int)
         case bound(BaseLocator.Location)
         case external
     }
@@ -53,7 +53,7 @@ struct PatchAssembly {
 
     // MARK: - Names
 
-    private mutating func reserveExternals(_ places: [Place]) throws(ChangeError) {
+    private mutating func reserveExternals(_ places: [AtomPlace]) throws(ChangeError) {
         for place in places {
             for relocation in changes.atom(place)?.relocations ?? [] {
                 if case .name(let name, _, _) = try changes.destination(
@@ -79,7 +79,7 @@ struct PatchAssembly {
 
     // MARK: - Sections
 
-    private mutating func addSection(_ place: Place) {
+    private mutating func addSection(_ place: AtomPlace) {
         guard let atom = changes.atom(place) else { return }
         let section = atom.section
         let output = writer.add(
@@ -118,7 +118,7 @@ struct PatchAssembly {
 
     // MARK: - Relocations
 
-    private mutating func addRelocations(_ place: Place) throws(ChangeError) {
+    private mutating func addRelocations(_ place: AtomPlace) throws(ChangeError) {
         guard let atom = changes.atom(place), let output = outputs[place] else { return }
         guard atom.kind == .code else {
             for relocation in atom.relocations { try add(relocation, of: place, output, lead: 0) }
@@ -138,14 +138,14 @@ struct PatchAssembly {
 
     /// - Parameter shift: what the relocation's place has moved by.
     private mutating func add(
-        _ relocation: Relocation, of place: Place, _ output: Int, lead: Int64, shift: Int = 0
+        _ relocation: Relocation, of place: AtomPlace, _ output: Int, lead: Int64, shift: Int = 0
     ) throws(ChangeError) {
         let offset = relocation.offset.rawValue &+ UInt64(bitPattern: Int64(shift))
         func refuse() -> ChangeError {
             let object = changes.comparisons[place.object].after
             return .relocation(
                 object: object.name, function: changes.atom(place)?.name ?? "",
-                type: relocation.type.rawValue, symbol: object.symbol(of: relocation).name)
+                type: relocation.type.rawValue, symbol: object.targetName(of: relocation))
         }
         let destination = try changes.destination(of: relocation, in: place, lead: lead)
         guard let kind = RelocationKind(rawValue: relocation.type.rawValue) else { throw refuse() }
@@ -153,7 +153,8 @@ struct PatchAssembly {
         if let value = try constant(kind, destination, in: place) {
             return writer.overwrite(littleEndian(value), at: Int(clamping: offset), in: output)
         }
-        guard kind.isLinkable, let (target, distance) = try target(destination) else {
+        guard kind.isLinkable(in: base.image), let (target, distance) = try target(destination)
+        else {
             throw refuse()
         }
         writer.add(
@@ -185,7 +186,7 @@ struct PatchAssembly {
     }
 
     /// The undefined symbol for what the base has.
-    private mutating func bind(_ place: Place, _ section: Int) throws(ChangeError) -> String {
+    private mutating func bind(_ place: AtomPlace, _ section: Int) throws(ChangeError) -> String {
         let locator = locators[place.object]
         let atom = locator.object.atoms[section]
         let isFunction = atom?.kind == .code
@@ -201,7 +202,7 @@ struct PatchAssembly {
 
     /// The value of a reference that is the same in every process.
     private func constant(
-        _ kind: RelocationKind, _ destination: ChangeSet.Destination, in place: Place
+        _ kind: RelocationKind, _ destination: ChangeSet.Destination, in place: AtomPlace
     ) throws(ChangeError) -> UInt32? {
         switch kind {
         case .threadOffset32:
@@ -225,7 +226,7 @@ struct PatchAssembly {
 
     /// The distance from the thread pointer of a thread-local variable of a program.
     private func threadOffset(
-        _ destination: ChangeSet.Destination, in place: Place
+        _ destination: ChangeSet.Destination, in place: AtomPlace
     ) throws(ChangeError) -> UInt32? {
         func refuse(_ symbol: String) -> ChangeError {
             .threadLocalAccess(
@@ -257,7 +258,7 @@ struct PatchAssembly {
     // MARK: - Unwind tables
 
     /// The entries for the functions that come along, and those that they start from.
-    private mutating func addUnwindTable(_ places: [Place]) throws(ChangeError) {
+    private mutating func addUnwindTable(_ places: [AtomPlace]) throws(ChangeError) {
         let output = writer.add(
             OutputSection(
                 name: ".eh_frame", type: .programBits, flags: .allocated, alignment: 8, size: 0,
@@ -265,12 +266,12 @@ struct PatchAssembly {
         for (index, tables) in changes.unwind.enumerated() {
             let object = changes.comparisons[index].after
             for (section, table) in tables {
-                let home = Place(object: index, section: section)
+                let home = AtomPlace(object: index, section: section)
                 guard let atom = object.atoms[section] else { continue }
                 var parents: [Int: Int] = [:]
                 for entry in table.entries {
                     guard let described = entry.section, let parent = entry.parent,
-                        changes.included.contains(Place(object: index, section: described)),
+                        changes.included.contains(AtomPlace(object: index, section: described)),
                         let start = table.entry(at: parent)
                     else { continue }
                     if parents[parent] == nil {
@@ -288,7 +289,7 @@ struct PatchAssembly {
 
     /// Copies an entry with its relocations, and returns where it stands.
     private mutating func append(
-        _ range: Range<Int>, of atom: Atom, _ home: Place, _ output: Int
+        _ range: Range<Int>, of atom: Atom, _ home: AtomPlace, _ output: Int
     ) throws(ChangeError) -> Int {
         let bytes = atom.bytes.slice(range.lowerBound, range.count)?.array() ?? []
         let place = Int(clamping: writer.append(bytes, aligned: 4, to: output))
@@ -300,9 +301,11 @@ struct PatchAssembly {
 }
 
 extension RelocationKind {
-    /// Whether a patch may have it (``PatchRelocation`` of the room PatchFile).
-    fileprivate var isLinkable: Bool {
+    /// Whether a patch may have it (``PatchRelocation`` of the room PatchFile). An
+    /// address in 32 bits is one of a program that is not moved, and has room beside it.
+    fileprivate func isLinkable(in image: ELFImage) -> Bool {
         switch self {
+        case .absolute32, .absolute32Signed: image.kind == .executable
         case .absolute64, .pc32, .plt32, .gotPCRelative, .tlsGeneralDynamic, .tlsInitialExec,
             .pc64, .gotPCRelativeRelaxable, .rexGOTPCRelativeRelaxable:
             true

@@ -59,10 +59,11 @@ public struct SourceChange {
     public struct Replacement: Hashable, Sendable {
         /// The symbol in the base.
         public let symbol: String
-        public let sourceFile: String?
         public let address: LinkAddress
         /// The symbol in ``SourceChange/object``.
         public let replacement: String
+        /// Where it is called in another way now, as far as the debug information tells.
+        public let signature: SignatureChange?
     }
 
     /// What an undefined symbol of the object is in the base.
@@ -125,7 +126,7 @@ public struct SourceChange {
         }
         let changes = try ChangeSet(comparisons)
         // The functions that change come first: what they refer to is found by them.
-        var addresses: [Place: LinkAddress] = [:]
+        var addresses: [AtomPlace: LinkAddress] = [:]
         for place in changes.replacements {
             guard let section = comparisons[place.object].correlation.before[place.section] else {
                 continue
@@ -134,12 +135,25 @@ public struct SourceChange {
         }
         let assembly = try PatchAssembly(changes, locators, base: base)
         object = assembly.object
+        let signatures = Dictionary(
+            uniqueKeysWithValues: Set(addresses.keys.map(\.object)).map { index in
+                let comparison = comparisons[index]
+                return (
+                    index,
+                    (
+                        before: Signatures(of: comparison.before.path),
+                        after: Signatures(of: comparison.after.path)
+                    )
+                )
+            })
         replacements = addresses.compactMap { place, address in
             assembly.replacements[place].map { name in
-                Replacement(
-                    symbol: Self.symbol(of: place, comparisons),
-                    sourceFile: pairs[place.object]
-                        .before.sourceFile, address: address, replacement: name)
+                let symbol = Self.symbol(of: place, comparisons)
+                let known = signatures[place.object]
+                return Replacement(
+                    symbol: symbol, address: address, replacement: name,
+                    signature: SignatureChange(
+                        known?.before[symbol], known?.after[changes.atom(place)?.name ?? symbol]))
             }
         }.sorted { $0.address < $1.address }
         bindings = assembly.bindings.map { Binding($0.key, $0.value) }
@@ -223,7 +237,7 @@ public struct SourceChange {
         }
     }
 
-    private static func symbol(of place: Place, _ comparisons: [ObjectComparison]) -> String {
+    private static func symbol(of place: AtomPlace, _ comparisons: [ObjectComparison]) -> String {
         let comparison = comparisons[place.object]
         let before = comparison.correlation.before[place.section]
         return before.flatMap { comparison.before.atoms[$0] }?.name ?? ""

@@ -264,7 +264,9 @@ extension ObjectChecks {
 
     private func check(_ relocation: Relocation, in target: Section) throws(PatchDefect) {
         let offset = relocation.offset.rawValue
-        guard let kind = PatchRelocation(rawValue: relocation.type.rawValue) else {
+        guard let kind = PatchRelocation(rawValue: relocation.type.rawValue),
+            !kind.isOfFixedPrograms || manifest.base.kind == .executable
+        else {
             throw .relocationType(
                 section: target.name, offset: offset, type: relocation.type.rawValue)
         }
@@ -294,6 +296,9 @@ extension ObjectChecks {
 }
 
 extension PatchRelocation {
+    /// Whether it takes an address in 32 bits.
+    fileprivate var isOfFixedPrograms: Bool { self == .absolute32 || self == .absolute32Signed }
+
     fileprivate var isThreadLocal: Bool { self == .tlsGeneralDynamic || self == .tlsInitialExec }
 }
 

@@ -1,6 +1,5 @@
 /// The relocations that a patch's object may carry: all that GCC and Clang
-/// produce for `-fPIC` code in the small model, and no other (psABI x86-64,
-/// table 4.9).
+/// produce for code in the small model, and no other (psABI x86-64, table 4.9).
 public enum PatchRelocation: UInt32, Sendable, CaseIterable {
     case none = 0
     /// `S + A`, 8 bytes; in data.
@@ -13,6 +12,10 @@ public enum PatchRelocation: UInt32, Sendable, CaseIterable {
     case gotPCRelative = 9
     /// The pair of GOT words that `__tls_get_addr` takes, 4 bytes.
     case tlsGeneralDynamic = 19
+    /// `S + A`, 4 bytes, without a sign: of code for a program at a fixed address.
+    case absolute32 = 10
+    /// As ``absolute32``, with a sign.
+    case absolute32Signed = 11
     /// The GOT word with the offset from the thread pointer, 4 bytes.
     case tlsInitialExec = 22
     /// `S + A - P`, 8 bytes.
@@ -39,6 +42,8 @@ public enum PatchRelocation: UInt32, Sendable, CaseIterable {
         case .pc32: "R_X86_64_PC32"
         case .plt32: "R_X86_64_PLT32"
         case .gotPCRelative: "R_X86_64_GOTPCREL"
+        case .absolute32: "R_X86_64_32"
+        case .absolute32Signed: "R_X86_64_32S"
         case .tlsGeneralDynamic: "R_X86_64_TLSGD"
         case .tlsInitialExec: "R_X86_64_GOTTPOFF"
         case .pc64: "R_X86_64_PC64"

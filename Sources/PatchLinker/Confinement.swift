@@ -131,7 +131,9 @@ extension PatchObject.Piece {
 
 extension PatchRelocation {
     /// Whether it names the place itself, in code.
-    fileprivate var isDirect: Bool { self == .pc32 || self == .plt32 }
+    fileprivate var isDirect: Bool {
+        [.pc32, .plt32, .absolute32, .absolute32Signed].contains(self)
+    }
 
     /// Whether it goes by way of a word of the global offset table.
     fileprivate var isTableWord: Bool {
@@ -139,7 +141,7 @@ extension PatchRelocation {
         case .gotPCRelative, .gotPCRelativeRelaxable, .rexGOTPCRelativeRelaxable,
             .tlsGeneralDynamic, .tlsInitialExec:
             true
-        case .none, .absolute64, .pc32, .plt32, .pc64: false
+        case .none, .absolute64, .absolute32, .absolute32Signed, .pc32, .plt32, .pc64: false
         }
     }
 }

@@ -77,7 +77,7 @@ struct PatchObject {
     /// places in code, as unwind and jump tables do.
     private static func lead(of relocation: Relocation, in section: Section) -> Int64? {
         switch PatchRelocation(rawValue: relocation.type.rawValue) {
-        case .absolute64: 0
+        case .absolute64, .absolute32, .absolute32Signed: 0
         case .pc32, .plt32, .gotPCRelative, .gotPCRelativeRelaxable, .rexGOTPCRelativeRelaxable:
             section.isExecutable ? -4 : nil
         default: nil

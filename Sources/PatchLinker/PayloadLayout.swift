@@ -141,6 +141,14 @@ struct PayloadLayout {
     }
 }
 
+extension PatchRelocation {
+    /// Whether it takes the address itself in 32 bits, which a far one does not fit
+    /// into.
+    fileprivate var isNarrow: Bool {
+        [.plt32, .pc32, .absolute32, .absolute32Signed].contains(self)
+    }
+}
+
 extension PatchObject.Piece {
     fileprivate var isUnwindTable: Bool { section.name == ".eh_frame" }
 }
@@ -187,7 +195,7 @@ private struct Needs {
         case .indirect:
             add(binding)
             add(.resolver(binding))
-        case .far(_, isFunction: true) where type == .plt32 || type == .pc32:
+        case .far(_, isFunction: true) where type.isNarrow:
             add(binding)
             add(.address(meaning))
         default: break

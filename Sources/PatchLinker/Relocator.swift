@@ -183,6 +183,17 @@ struct Relocator {
                         &+ UInt64(bitPattern: addend) &- place.rawValue),
                 at: offset)
             return
+        case .absolute32, .absolute32Signed:
+            let value = try reachable(meaning, for: type.name) &+ UInt64(bitPattern: addend)
+            // With a sign the highest bit would be taken for one.
+            let highest: UInt64 = type == .absolute32 ? 0xffff_ffff : 0x7fff_ffff
+            guard value <= highest else {
+                throw .outOfRange(
+                    relocation: type.name, symbol: object.name(of: Int(relocation.symbolIndex)),
+                    place: place, target: RemoteAddress(rawValue: value))
+            }
+            image.write(Array(PayloadHeader.littleEndian(value).prefix(4)), at: offset)
+            return
         case .pc32, .plt32:
             target = try reachable(meaning, for: type.name)
         case .gotPCRelative, .gotPCRelativeRelaxable, .rexGOTPCRelativeRelaxable:

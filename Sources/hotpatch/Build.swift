@@ -98,12 +98,7 @@ struct Build: ParsableCommand {
             valueName: "NAME"))
     var newData: [String] = []
 
-    @Option(
-        help: ArgumentHelp(
-            "Accept another layout of a structure: no data of it outlives what is replaced.",
-            valueName: "TYPE"))
-    var acceptLayout: [String] = []
-
+    @OptionGroup var change: ChangeOptions
     @OptionGroup var label: LabelOptions
 
     @OptionGroup var format: OutputOptions
@@ -182,7 +177,8 @@ extension Build {
         request.make = make
         request.label = try label.label(for: build.output)
         request.acceptCopies = build.acceptCopies
-        request.acceptedLayouts = Set(acceptLayout)
+        request.acceptedLayouts = Set(change.acceptLayout)
+        request.acceptExceptions = change.acceptExceptions
         request.libraryPaths = build.libraryPaths
         let report = try SourceBuild.build(request) { step in
             guard isatty(STDERR_FILENO) == 1 else { return }

@@ -48,12 +48,7 @@ struct Diff: ParsableCommand {
         completion: .file(extensions: ["hpatch"]))
     var output: String
 
-    @Option(
-        help: ArgumentHelp(
-            "Accept another layout of a structure: no data of it outlives what is replaced.",
-            valueName: "TYPE"))
-    var acceptLayout: [String] = []
-
+    @OptionGroup var change: ChangeOptions
     @OptionGroup var label: LabelOptions
     @OptionGroup var format: OutputOptions
 
@@ -68,7 +63,8 @@ struct Diff: ParsableCommand {
             after: after.map { FilePath($0) }, output: FilePath(output))
         request.label = try label.label(for: request.output)
         request.acceptCopies = label.acceptCopies
-        request.acceptedLayouts = Set(acceptLayout)
+        request.acceptedLayouts = Set(change.acceptLayout)
+        request.acceptExceptions = change.acceptExceptions
         request.libraryPaths = label.libraryPath.map { FilePath($0) }
         try DiffBuilder.build(request).show(format.format, command: "diff")
     }

@@ -88,6 +88,18 @@ struct LabelOptions: ParsableArguments {
     }
 }
 
+/// What the author of a change vouches for.
+struct ChangeOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Accept another layout of a structure: no data of it outlives what is replaced.",
+            valueName: "TYPE"))
+    var acceptLayout: [String] = []
+
+    @Flag(help: "Accept that exceptions of C++ cannot pass through what is replaced.")
+    var acceptExceptions = false
+}
+
 extension PatchRequirement: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }
 }

@@ -210,6 +210,98 @@ import Testing
                 .contains("count"))
     }
 
+    // MARK: - Callers
+
+    private static let called = "int work(int a) { return a * 3 + a / 7; }\n"
+    private static let calling =
+        "int work(int); int main(int c, char **v) { (void)v; return work(c); }\n"
+
+    /// A caller that is in none of the objects calls as before.
+    @Test func anotherSignatureIsRefusedWhereCallersStay() throws {
+        let test = try Case(Self.called + Self.calling, Self.called)
+        let folder = try TemporaryDirectory()
+        let main = try folder.write(Self.calling, to: "main.c")
+        let work = try folder.write(Self.called, to: "work.c")
+        try Case.run(
+            ["gcc", main.string, work.string, "-o", test.base.string, "-pie"] + Case.flags)
+        try Case.run(
+            ["gcc", work.string, "-o", test.before.string] + Case.flags + Case.sections)
+        _ = try folder.write("int work(int a, int b) { return a * 3 + b; }\n", to: "work.c")
+        try Case.run(
+            ["gcc", work.string, "-o", test.after.string] + Case.flags + Case.sections)
+        let error = try test.failure()
+        #expect(error.code == "diff.changed-signature")
+        #expect(error.isRefusal)
+        for text in ["'int (int, int)'", "'int (int)'", "main"] {
+            #expect(error.description.contains(text), "\(error)")
+        }
+    }
+
+    /// Where those who call are compared too, they come along.
+    @Test func anotherSignatureTakesItsCallersAlong() throws {
+        let test = try Case(
+            Self.daemon,
+            Self.daemon("int leaf(int x) { hits += x;", "int leaf(int x, int y) { hits += x + y;")
+                .replacing("leaf(a)", with: "leaf(a, a)")
+                .replacing("leaf(a + 1)", with: "leaf(a + 1, a)")
+                .replacing("hook = leaf", with: "hook = other"))
+        let functions = try test.build().build.manifest.functions.map(\.symbol)
+        #expect(Set(functions).isSuperset(of: ["leaf", "work", "other"]))
+    }
+
+    @Test func exceptionsHaveToBeAccepted() throws {
+        let source = """
+            #include <stdexcept>
+            #include <string>
+            struct Text { std::string value; int size() const; };
+            __attribute__((noinline)) int Text::size() const { return value.size() * 3; }
+            __attribute__((noinline)) int check(int x) {
+                if (x > 5) throw std::runtime_error("large");
+                return x;
+            }
+            int main(int c, char **v) {
+                try { return check(c) + Text{v[0]}.size(); } catch (std::exception &) { return 1; }
+            }
+            """
+        let test = try Case(
+            source, source.replacing("size() * 3", with: "size() * 5"), compiler: "g++",
+            linked: ["-x", "c++"] + Case.flags + ["-pie"], compiled: ["-x", "c++"] + Case.flags)
+        let error = try test.failure()
+        #expect(error.code == "diff.exceptions")
+        #expect(error.isRefusal)
+        let report = try test.build { $0.acceptExceptions = true }
+        #expect(report.build.manifest.functions.map(\.symbol) == ["_ZNK4Text4sizeEv"])
+    }
+
+    // MARK: - Kinds of bases
+
+    private static let library = """
+        #include <stdio.h>
+        static __thread int depth;
+        __thread int level;
+        static int counts[4];
+        int visible = 3;
+        __attribute__((noinline)) static int leaf(int x) { counts[x & 3]++; return depth += x; }
+        __attribute__((noinline)) int work(int a) { level++; printf("%d", a); return leaf(a) * 3; }
+        int other(int a) { return leaf(a) + visible; }
+        """
+
+    @Test(arguments: [
+        (["-O2", "-g", "-fPIC"], ["-shared"]), (["-O2", "-g", "-fno-pie"], ["-no-pie"]),
+        (["-O1", "-g", "-fPIE"], ["-pie"]), (["-Os", "-g", "-fPIE"], ["-pie"]),
+        (["-O2", "-g", "-fPIE", "-fcf-protection=full", "-fno-plt"], ["-pie"]),
+    ])
+    func everyKindOfBase(_ flags: [String], _ linked: [String]) throws {
+        let isLibrary = linked == ["-shared"]
+        let source = Self.library + (isLibrary ? "" : "\n" + Self.calling)
+        let test = try Case(
+            source, source.replacing("leaf(a) * 3", with: "leaf(a) * 5"), linked: flags + linked,
+            compiled: flags)
+        let report = try test.build()
+        #expect(report.build.manifest.functions.map(\.symbol) == ["work"])
+        #expect(report.build.baseSymbol("leaf")?.isFunction == true)
+    }
+
     @Test func aBaseOfOtherFlagsIsRefused() throws {
         let test = try Case(
             Self.daemon, Self.daemon("* 3", "* 5"), linked: ["-O1", "-g", "-fPIE", "-pie"])

@@ -80,6 +80,20 @@ import Testing
         #expect(try victim.ask(first.ask) == first.old)
     }
 
+    /// Code for a fixed address takes those of what is new in 32 bits.
+    @Test(arguments: changes.filter { [3, 8, 9, 13].contains($0.number) })
+    func aProgramAtAFixedAddress(_ change: Change) throws {
+        let objects = try ChangedProgram.objects(
+            change.number, flags: ["-fno-pie"], linked: ["-no-pie"])
+        let output = objects.folder.appending("change.hpatch")
+        try Tool.expect(0, objects.arguments(output: output))
+        let victim = try startVictim(objects.base)
+        let question = try #require(change.questions.last)
+        #expect(try victim.ask(question.ask) == question.old)
+        try Tool.expect(0, ["apply", output.string, "--pid", "\(victim.pid)"])
+        #expect(try victim.ask(question.ask) == question.new)
+    }
+
     @Test(arguments: changes) func whatChangedIsReplacedAndNothingElse(_ change: Change) throws {
         let (_, patch) = try Self.patch(change)
         let functions = try Tool.json(["show", patch.string]).member("patch").member("functions")
@@ -124,11 +138,13 @@ struct ChangedProgram {
 
     private static let sections = ["-ffunction-sections", "-fdata-sections", "-c"]
 
-    static func objects(_ change: Int, flags: [String] = []) throws -> Self {
-        let flags = ["-std=gnu17", "-O2", "-g", "-fPIE"] + flags
+    static func objects(
+        _ change: Int, flags: [String] = ["-fPIE"], linked: [String] = ["-pie"]
+    ) throws -> Self {
+        let flags = ["-std=gnu17", "-O2", "-g"] + flags
         let name = "changes/ledger"
         return Self(
-            base: try Fixture.compile(name, flags: flags + ["-pie"], output: "ledger"),
+            base: try Fixture.compile(name, flags: flags + linked, output: "ledger"),
             before: try Fixture.compile(name, flags: flags + sections, output: "ledger.o"),
             after: try Fixture.compile(
                 name, flags: flags + sections + ["-DCHANGE=\(change)"], output: "ledger.o"),

@@ -122,3 +122,12 @@ void cdebuginfo_members(
     cdebuginfo *_Nonnull info, void *_Nullable context,
     void (*_Nonnull report)(
         void *_Nullable context, const cdebuginfo_member *_Nonnull member));
+
+/*
+ * Reports of each function that has code how it is called: what it returns and takes,
+ * as text in which equal types are equal.
+ */
+void cdebuginfo_signatures(
+    cdebuginfo *_Nonnull info, void *_Nullable context,
+    void (*_Nonnull report)(
+        void *_Nullable context, const char *_Nonnull name, const char *_Nonnull signature));
