@@ -113,6 +113,8 @@ public struct WithdrawnPatch: Hashable, Sendable {
 
 /// What is in the store at one moment.
 public struct StoreContents: Sendable {
+    /// Grows with each change of the store.
+    public let revision: Int64
     /// All that is listed, in the order in which it is to be applied.
     public let entries: [SeriesEntry]
     /// Those that can be used, in that order.
@@ -120,7 +122,8 @@ public struct StoreContents: Sendable {
     public let damaged: [DamagedPatch]
     public let withdrawn: [WithdrawnPatch]
 
-    public static let empty = StoreContents(entries: [], patches: [], damaged: [], withdrawn: [])
+    public static let empty = StoreContents(
+        revision: 0, entries: [], patches: [], damaged: [], withdrawn: [])
 
     /// The patches for one base, in order.
     public func series(of base: BaseIdentity) -> [InstalledPatch] {
@@ -141,7 +144,7 @@ public struct StoreContents: Sendable {
     /// What there is for some bases only.
     public func limited(to bases: Set<BaseIdentity>) -> StoreContents {
         StoreContents(
-            entries: entries.filter { bases.contains($0.base) },
+            revision: revision, entries: entries.filter { bases.contains($0.base) },
             patches: patches.filter { bases.contains($0.base) },
             damaged: damaged.filter { bases.contains($0.entry.base) },
             withdrawn: withdrawn.filter { bases.contains($0.base) })

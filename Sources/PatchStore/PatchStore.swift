@@ -93,7 +93,8 @@ public struct PatchStore: Sendable {
             }
         }
         return StoreContents(
-            entries: list.entries, patches: patches, damaged: damaged, withdrawn: list.withdrawn)
+            revision: list.revision, entries: list.entries, patches: patches, damaged: damaged,
+            withdrawn: list.withdrawn)
     }
 
     private func file(of entry: SeriesEntry) throws(DamagedPatch.Reason) -> PatchFile {

@@ -5,9 +5,13 @@ import SystemPackage
 /// What `series.json` holds.
 struct SeriesList: Equatable {
     static let schema: Int64 = 1
+    /// More changes than anybody makes.
+    static let revisionLimit: Int64 = 1 << 53
     /// More bytes than any list needs.
     static let sizeLimit = 16 << 20
 
+    /// Grows with each change.
+    var revision: Int64 = 0
     /// In the order in which the patches are to be applied.
     var entries: [SeriesEntry] = []
     var withdrawn: [WithdrawnPatch] = []
@@ -15,6 +19,7 @@ struct SeriesList: Equatable {
     var json: JSONValue {
         [
             "schema": .integer(Self.schema),
+            "revision": .integer(revision),
             "patches": .array(entries.map(\.json)),
             "withdrawn": .array(
                 withdrawn.map { .object($0.id.members + [baseMember($0.base)]) }),
@@ -28,6 +33,12 @@ struct SeriesList: Equatable {
         let schema = try top.member("schema")
         guard try schema.integer() == Self.schema else {
             throw schema.mismatch("\(Self.schema), the one that this program knows")
+        }
+        if let member = try top.optionalMember("revision") {
+            revision = try member.integer()
+            guard (0..<Self.revisionLimit).contains(revision) else {
+                throw member.mismatch("a number from 0 to \(Self.revisionLimit)")
+            }
         }
         for cursor in try top.member("patches").elements() {
             let entry = try SeriesEntry(cursor)

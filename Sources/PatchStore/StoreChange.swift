@@ -62,6 +62,9 @@ public struct StoreChange: ~Copyable {
     /// What is installed now.
     public func read() throws(StoreError) -> StoreContents { try store.read() }
 
+    /// ``StoreContents/revision`` now.
+    public func revision() throws(StoreError) -> Int64 { try store.list().revision }
+
     /// Installs patches, all of them or none.
     ///
     /// - Parameters:
@@ -123,6 +126,7 @@ public struct StoreChange: ~Copyable {
     ) throws(StoreError) {
         let before = try store.list()
         var after = SeriesList()
+        after.revision = before.revision
         for item in change.items {
             let present = before.entries.first { $0.id == item.id && $0.base == item.base }
             guard var entry = present ?? newEntry(item) else { continue }
@@ -141,6 +145,8 @@ public struct StoreChange: ~Copyable {
     }
 
     private func write(_ list: SeriesList) throws(StoreError) {
+        var list = list
+        list.revision = min(list.revision + 1, SeriesList.revisionLimit - 1)
         let text = list.json.text(pretty: true) + "\n"
         try store.replace(store.locations.series, with: Array(text.utf8))
     }

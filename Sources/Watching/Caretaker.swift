@@ -162,6 +162,9 @@ final class Caretaker {
         toldDamage = damage
         bases.replace(with: contents.applicable)
         self.contents = contents
+        // Told when the marks are placed.
+        record.store = WatchRecord.Store(
+            path: locations.state.string, revision: contents.revision)
     }
 
     /// Finds the files of the installed bases, marks them, and watches the folders.

@@ -18,6 +18,15 @@ public struct WatchRecord: Equatable, Sendable {
         public let buildID: String
     }
 
+    /// What is installed, as far as the service knows.
+    public struct Store: Hashable, Sendable {
+        /// The state directory.
+        public let path: String
+        /// ``StoreContents/revision``: whatever starts from here on gets what was installed
+        /// then.
+        public let revision: Int64
+    }
+
     /// A process that should have a patch and has not.
     public struct Refusal: Equatable, Sendable {
         public let process: Int32
@@ -50,6 +59,7 @@ public struct WatchRecord: Equatable, Sendable {
     public var mode: WatchMode
     /// What may run unpatched; ``WatchMode/window``, or why the service is off.
     public var window: String
+    public var store = Store(path: "", revision: 0)
     public var marks: [Mark] = []
     public var refusals: [Refusal] = []
     /// Those that still run.
@@ -75,6 +85,7 @@ extension WatchRecord {
             "since": .integer(since),
             "mode": .string(mode.rawValue),
             "window": .string(window),
+            "store": ["path": .string(store.path), "revision": .integer(store.revision)],
             "marks": .array(
                 marks.map { ["path": .string($0.path), "buildID": .string($0.buildID)] }),
             "refusals": .array(refusals.map(\.json)),
@@ -97,6 +108,10 @@ extension WatchRecord {
         startTime = UInt64(clamping: try cursor.member("startTime").integer())
         since = try cursor.member("since").integer()
         window = try cursor.member("window").string()
+        let store = try cursor.member("store")
+        self.store = Store(
+            path: try store.member("path").string(),
+            revision: try store.member("revision").integer())
         marks = try cursor.member("marks").elements().map { mark throws(JSONError) in
             Mark(
                 path: try mark.member("path").string(),

@@ -47,6 +47,7 @@ struct StoreArguments: ParsableArguments {
                 try HeldSignals.during { () throws(Failure) in
                     let rows = try body(change)
                     trail.note(rows.compactMap { $0.event(trail) })
+                    try awaitService(change)
                     let bases = Set(rows.map(\.base))
                     let results =
                         try touchesProcesses
@@ -60,6 +61,15 @@ struct StoreArguments: ParsableArguments {
         try results.report(command: action.rawValue, format: output.format, store: rows)
         if output.format == .table, touchesProcesses, results.isEmpty, !rows.isEmpty {
             try StandardOutput.write("No running process had to be changed.\n")
+        }
+    }
+
+    /// Before what runs is looked at, so that no start falls between.
+    private func awaitService(_ change: borrowing StoreChange) throws(Failure) {
+        do throws(StoreError) {
+            ServiceNotice.wait(for: try change.revision(), state.locations)
+        } catch {
+            throw Failure(error)
         }
     }
 

@@ -12,6 +12,7 @@ struct WatchRecordTests {
     private func record(process: Int32 = 7) -> WatchRecord {
         var record = WatchRecord(
             process: process, startTime: 12345, since: 1_764_000_000, mode: .execPermission)
+        record.store = WatchRecord.Store(path: "/var/lib/hotpatch", revision: 3)
         record.marks = [WatchRecord.Mark(path: "/usr/sbin/a \"daemon\"", buildID: "00ff")]
         record.refusals = [
             WatchRecord.Refusal(
