@@ -156,7 +156,9 @@ let package = Package(
                 "Addresses", "Authoring", "ELFImage", "ObjectDiff", "PatchFile", "Patchability",
                 "TestSupport", system,
             ]),
-        tests("ObjectDiffTests", ["Addresses", "ELFImage", "ObjectDiff", "TestSupport", system]),
+        tests(
+            "ObjectDiffTests",
+            ["Addresses", "ELFImage", "ObjectDiff", "Patchability", "TestSupport", system]),
         tests(
             "SwitchoverTests",
             [

@@ -140,6 +140,13 @@ public struct DiffBuilder {
         var resolver = ReferenceResolver(base: base, libraries: libraries, isLinking: true)
         try resolver.resolve(
             change.externals.map { FixObject.Reference(name: $0.name, isWeak: $0.isWeak) })
+        for symbol in resolver.imports where symbol.kind == .object {
+            guard let function = change.direct[symbol.name] else { continue }
+            throw AuthoringError.change(
+                .farData(
+                    function: function, name: symbol.name,
+                    library: symbol.library ?? "a library"))
+        }
         let own = change.bindings.map {
             BaseSymbol(name: $0.name, location: $0.definition.location, size: $0.size)
         }

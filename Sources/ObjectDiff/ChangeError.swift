@@ -21,6 +21,7 @@ public enum ChangeError: Error, Sendable {
     case newThreadLocal(object: String, name: String)
     case unclearVariable(object: String, name: String)
     case relocation(object: String, function: String, type: UInt32, symbol: String)
+    case farData(function: String, name: String, library: String)
     case threadLocalAccess(object: String, function: String, symbol: String)
 
     // The base.
@@ -54,6 +55,7 @@ public enum ChangeError: Error, Sendable {
         case .newThreadLocal: "diff.new-thread-local"
         case .unclearVariable: "diff.unclear-variable"
         case .relocation: "diff.relocation"
+        case .farData: "diff.far-data"
         case .threadLocalAccess: "diff.thread-local-access"
         case .otherProgram: "diff.other-program"
         case .baseDiffers: "diff.base-differs"
@@ -154,6 +156,10 @@ extension ChangeError: CustomStringConvertible {
         case .relocation(let object, let function, let type, let symbol):
             "'\(function)' of '\(object)' refers to '\(symbol)' in a way (relocation type \(type)) "
                 + "that only code at a fixed address can; compile with -fPIE or -fPIC"
+        case .farData(let function, let name, let library):
+            "'\(function)' refers to the variable '\(name)' of \(library) as to one of its own program, "
+                + "which has no copy of it, as the base was linked; compile before and after with "
+                + "-mno-direct-extern-access or -fPIC, or use a function of the base that has it"
         case .threadLocalAccess(let object, let function, let symbol):
             "'\(function)' of '\(object)' counts on the place of the thread-local variable "
                 + "'\(symbol)' in a program, and the base is a library; compile with -fPIC"

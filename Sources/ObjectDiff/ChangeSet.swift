@@ -128,11 +128,10 @@ struct ChangeSet {
         // A part that changed belongs to a function that is replaced as a whole.
         guard case .fragment(let owner?)? = atom.symbol.map({ CloneSuffix.kind(of: $0.name) })
         else { return }
-        let found = comparisons[index].after.atoms.first {
-            $0.value.kind == .code && $0.value.labels.contains { $0.name == owner }
-        }
-        if let found, comparisons[index].correlation.before[found.key] != nil {
-            changed.insert(AtomPlace(object: index, section: found.key))
+        if let found = comparisons[index].after.function(named: owner),
+            comparisons[index].correlation.before[found] != nil
+        {
+            changed.insert(AtomPlace(object: index, section: found))
         }
     }
 
@@ -209,7 +208,7 @@ struct ChangeSet {
     private func unwindRelocations(of place: AtomPlace) -> [Relocation] {
         let object = comparisons[place.object].after
         return unwind[place.object].flatMap { table in
-            table.entries.entries.filter { $0.section == place.section }.flatMap { entry in
+            table.entries.entries(of: place.section).flatMap { entry in
                 let parent = table.entries.entry(at: entry.parent)
                 return object.atoms[table.section].map { atom in
                     atom.relocations(in: entry.range)

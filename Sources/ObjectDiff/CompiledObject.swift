@@ -16,6 +16,7 @@ public struct CompiledObject: Sendable {
     /// The loaded sections that have bytes, by their index.
     let atoms: [Int: Atom]
     private let usersBySection: [Int: Set<String>]
+    private let functions: [String: Int]
 
     /// The bytes that the names of all symbols may take together.
     private static let nameLimit = 64 << 20
@@ -60,6 +61,10 @@ public struct CompiledObject: Sendable {
         sourceFile = symbols.first { $0.type == .file && !$0.name.isEmpty }?.name
         atoms = try Self.atoms(of: image, symbols)
         usersBySection = Self.users(atoms, symbols)
+        functions = Dictionary(
+            atoms.filter { $0.value.kind == .code }.sorted { $0.key < $1.key }
+                .flatMap { section, atom in atom.labels.map { ($0.name, section) } },
+            uniquingKeysWith: { first, _ in first })
     }
 
     private static func symbols(of image: ELFImage) throws(ELFError) -> [Symbol] {
@@ -85,6 +90,7 @@ public struct CompiledObject: Sendable {
     private static func atoms(
         of image: ELFImage, _ symbols: [Symbol]
     ) throws(ELFError) -> [Int: Atom] {
+        try checkSizes(of: image)
         var relocations: [Int: [Relocation]] = [:]
         for section in image.sections {
             let home = Int(section.info)
@@ -111,6 +117,20 @@ public struct CompiledObject: Sendable {
                 labels: (labels[section.index] ?? []).map { symbols[$0] })
         }
         return atoms
+    }
+
+    /// What sections claim together is no more than the file has, as long as no two
+    /// have the same bytes: reading them is bounded by that.
+    private static func checkSizes(of image: ELFImage) throws(ELFError) {
+        var rest = image.fileSize
+        for section in image.sections where section.type != .noBits {
+            guard section.size <= rest else {
+                throw .malformed(
+                    name: image.name, part: "section \(section.name)",
+                    rule: "the sections have more bytes than the file", value: section.size)
+            }
+            rest -= section.size
+        }
     }
 
     /// Every relocation is of a known type, lies in its section, behind the one
@@ -199,6 +219,9 @@ extension Symbol {
 }
 
 extension CompiledObject {
+    /// The section of the function called `name`.
+    func function(named name: String) -> Int? { functions[name] }
+
     /// The stable names of the functions that refer to a section.
     func users(of section: Int) -> Set<String> { usersBySection[section] ?? [] }
 

@@ -13,6 +13,9 @@ struct Correlation {
     /// Variables after of which it cannot be told which one before they are.
     private(set) var unclear: Set<Int> = []
 
+    /// More pairs of variables of one name than any compiler makes.
+    private static let mostPairs = 1 << 20
+
     private enum Class: Hashable { case code, data, table }
 
     private struct Key: Hashable {
@@ -83,6 +86,11 @@ struct Correlation {
     private mutating func pairVariables(
         _ old: [Int], _ before: CompiledObject, _ new: [Int], _ after: CompiledObject
     ) {
+        guard old.count.multipliedReportingOverflow(by: new.count).partialValue <= Self.mostPairs
+        else {
+            unclear.formUnion(new)
+            return
+        }
         func candidates(_ section: Int) -> [Int] {
             old.filter { candidate in
                 guard let was = before.atoms[candidate], let now = after.atoms[section] else {
@@ -93,10 +101,13 @@ struct Correlation {
             }
         }
         let wanted = Dictionary(uniqueKeysWithValues: new.map { ($0, candidates($0)) })
+        var rivals: [Int: Int] = [:]
+        for found in wanted.values {
+            for section in found { rivals[section, default: 0] += 1 }
+        }
         for section in new {
             let found = wanted[section] ?? []
-            let rivals = new.count { wanted[$0]?.contains(where: found.contains) == true }
-            if found.count == 1, rivals == 1, let only = found.first { pair(only, section) }
+            if found.count == 1, let only = found.first, rivals[only] == 1 { pair(only, section) }
         }
         // One that is left may be new, as long as none before is left with it.
         let left = old.contains { self.after[$0] == nil }

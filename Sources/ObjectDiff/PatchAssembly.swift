@@ -22,6 +22,9 @@ struct PatchAssembly {
     /// Names that others define, and whether they may stay undefined.
     private(set) var externals: [String: Bool] = [:]
     private(set) var replacements: [AtomPlace: String] = [:]
+    /// Those names whose places are referred to without a table: what is there must be
+    /// near.
+    private(set) var direct: [String: AtomPlace] = [:]
 
     private enum Name: Hashable {
         case own(AtomPlace, Int)
@@ -157,6 +160,7 @@ struct PatchAssembly {
         else {
             throw refuse()
         }
+        if case .name(let name, _, _) = destination, kind.isDirect { direct[name] = place }
         writer.add(
             OutputRelocation(
                 offset: offset, type: relocation.type.rawValue, target: target,
@@ -301,6 +305,11 @@ struct PatchAssembly {
 }
 
 extension RelocationKind {
+    /// Whether it takes the place itself in 32 bits, and no stub would serve for data.
+    fileprivate var isDirect: Bool {
+        [.pc32, .absolute32, .absolute32Signed].contains(self)
+    }
+
     /// Whether a patch may have it (``PatchRelocation`` of the room PatchFile). An
     /// address in 32 bits is one of a program that is not moved, and has room beside it.
     fileprivate func isLinkable(in image: ELFImage) -> Bool {

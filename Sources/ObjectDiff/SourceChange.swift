@@ -82,6 +82,8 @@ public struct SourceChange {
     public let bindings: [Binding]
     /// The names that other objects define, and whether they may stay undefined.
     public let externals: [(name: String, isWeak: Bool)]
+    /// Those of them of which data must be in reach of the patch, and who refers to it.
+    public let direct: [String: String]
     /// Functions of the base that were compared: what the change means for them is
     /// done.
     public let compared: Set<LinkAddress>
@@ -159,6 +161,7 @@ public struct SourceChange {
         bindings = assembly.bindings.map { Binding($0.key, $0.value) }
             .sorted { $0.name < $1.name }
         externals = assembly.externals.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 }
+        direct = assembly.direct.mapValues { changes.atom($0)?.name ?? "" }
         compared = locators.reduce(into: []) { $0.formUnion($1.functions) }
         functionCount = changes.summary.functions
         movedLineCount = changes.summary.movedLines

@@ -15,11 +15,16 @@ struct UnwindEntries {
 
     /// In the order of their offsets.
     private(set) var entries: [Entry] = []
+    private var starts: [Int: Int] = [:]
+    private var described: [Int: [Int]] = [:]
 
     /// The entry that starts at `offset`.
     func entry(at offset: Int?) -> Entry? {
-        offset.flatMap { offset in entries.first { $0.range.lowerBound == offset } }
+        offset.flatMap { starts[$0] }.map { entries[$0] }
     }
+
+    /// Those that describe the section number `section`.
+    func entries(of section: Int) -> [Entry] { (described[section] ?? []).map { entries[$0] } }
 
     /// nil where the table is malformed.
     init?(_ atom: Atom, of object: CompiledObject) {
@@ -42,6 +47,10 @@ struct UnwindEntries {
                 entries.append(Entry(range: range, parent: parent, section: section))
             }
             position = range.upperBound
+        }
+        for (index, entry) in entries.enumerated() {
+            starts[entry.range.lowerBound] = index
+            if let section = entry.section { described[section, default: []].append(index) }
         }
     }
 }

@@ -302,6 +302,18 @@ import Testing
         #expect(report.build.baseSymbol("leaf")?.isFunction == true)
     }
 
+    /// A program has copies of those variables of libraries only that it used when it
+    /// was linked.
+    @Test func dataOfALibraryMustBeInReach() throws {
+        let source = "#include <stdio.h>\n" + Self.called + Self.calling
+        let test = try Case(
+            source, source.replacing("return a * 3", with: "fputs(\"x\", stderr); return a * 5"))
+        let error = try test.failure()
+        #expect(error.code == "diff.far-data")
+        #expect(error.description.contains("'stderr'"), "\(error)")
+        #expect(error.description.contains("'work'"), "\(error)")
+    }
+
     @Test func aBaseOfOtherFlagsIsRefused() throws {
         let test = try Case(
             Self.daemon, Self.daemon("* 3", "* 5"), linked: ["-O1", "-g", "-fPIE", "-pie"])

@@ -1,4 +1,5 @@
 import ELFImage
+import Patchability
 import SystemPackage
 import TestSupport
 import Testing
@@ -54,25 +55,69 @@ import Testing
             object.target(of: relocation, lead: 4) == .name("puts", offset: 0, isWeak: true))
     }
 
-    /// Whatever stands in an object, reading and comparing it ends, and well.
-    @Test func changedBytesAreErrorsAtWorst() throws {
-        let path = try Fixture.compile(
-            "changes/ledger",
-            flags: ["-O2", "-g1", "-fPIE", "-ffunction-sections", "-fdata-sections", "-c"],
-            output: "ledger.o")
-        let good = try path.bytes()
-        let original = try CompiledObject(bytes: good, path: path)
-        var mutator = Mutator(seed: 20)
-        var read = 0
-        let headers = good.count - 64 * 120..<good.count
-        for _ in 0..<400 {
-            let bytes = mutator.mutated(good, places: [0..<4_000, headers])
-            guard let object = try? CompiledObject(bytes: bytes, path: path) else { continue }
-            read += 1
-            let comparison = ObjectComparison(
-                original, object, decoder: try InstructionDecoder())
-            _ = try? ChangeSet([comparison])
+    /// A linked object as it is, for whose names its symbol table serves.
+    private struct Base: LinkedBase {
+        let image: ELFImage
+        let catalog: FunctionCatalog
+        var name: String { image.name }
+
+        init(_ path: FilePath) throws {
+            image = try ELFImage.open(path: path)
+            catalog = try FunctionCatalog(image)
         }
-        #expect(read > 30)
+
+        func definitions(of name: String) -> [BaseDefinition] {
+            guard let table = try? image.symbolTable(.full) else { return [] }
+            return table.indexes(named: name).compactMap { index in
+                guard let symbol = try? table.symbol(index), symbol.section != .undefined else {
+                    return nil
+                }
+                let kind: BaseDefinition.Kind =
+                    switch symbol.type {
+                    case .function: .function
+                    case .threadLocal: .threadLocal
+                    default: .object
+                    }
+                return BaseDefinition(
+                    address: symbol.value, kind: kind, sourceFile: symbol.sourceFile)
+            }
+        }
+    }
+
+    private static let flags = ["-std=gnu17", "-O2", "-g1", "-fPIE"]
+
+    private static func object(_ change: Int) throws -> FilePath {
+        try Fixture.compile(
+            "changes/ledger",
+            flags: flags + ["-DCHANGE=\(change)", "-ffunction-sections", "-fdata-sections", "-c"],
+            output: "ledger.o")
+    }
+
+    /// Whatever stands in an object, on either side, reading, comparing and joining it
+    /// ends, and well.
+    @Test(arguments: [UInt64(1), 2]) func changedBytesAreErrorsAtWorst(_ seed: UInt64) throws {
+        let base = try Base(
+            try Fixture.compile("changes/ledger", flags: Self.flags + ["-pie"], output: "ledger"))
+        let paths = [try Self.object(0), try Self.object(3)]
+        let good = try paths.map { try $0.bytes() }
+        let sound = try zip(good, paths).map { try CompiledObject(bytes: $0, path: $1) }
+        _ = try SourceChange([ObjectPair(before: sound[0], after: sound[1])], base: base)
+        var mutator = Mutator(seed: seed)
+        var read = 0
+        for round in 0..<60 {
+            let side = round % 2
+            let headers = max(0, good[side].count - 64 * 120)..<good[side].count
+            let bytes = mutator.mutated(good[side], places: [0..<4_000, headers])
+            guard let object = try? CompiledObject(bytes: bytes, path: paths[side]) else {
+                continue
+            }
+            read += 1
+            let pair =
+                side == 0
+                ? ObjectPair(before: object, after: sound[1])
+                : ObjectPair(before: sound[0], after: object)
+            _ = try? SourceChange([pair], base: base, mayHaveOthers: round % 4 < 2)
+        }
+        #expect(read > 5)
     }
 }
