@@ -71,7 +71,7 @@ struct Run: ParsableCommand, Verbose {
         } catch {
             guard orUnpatched else { throw error }
             StandardError.write(
-                "hotpatch: warning: '\(words.command)' starts unpatched: "
+                "hotpatch: warning: '\(file.shownPath)' starts unpatched: "
                     + "\(error.message.printable) [\(error.code)]\n")
         }
         throw words.execute(file)
@@ -91,7 +91,8 @@ struct Run: ParsableCommand, Verbose {
         let locations = state.locations
         if let reason = KillSwitch.reason(configuration: locations.config) {
             StandardError.write(
-                "hotpatch: warning: '\(file.path)' starts unpatched: \(reason) switches it off\n")
+                "hotpatch: warning: '\(file.shownPath)' starts unpatched: "
+                    + "\(reason.printableLine) switches it off\n")
             return
         }
         let program = try until.map { path throws(Failure) in
@@ -100,6 +101,22 @@ struct Run: ParsableCommand, Verbose {
         let patches = try RunPatches(
             named: patches.map { FilePath($0) }, for: program ?? file, in: locations)
         guard !patches.isEmpty else { return patches.tellNothingIsFor(program ?? file) }
+        let trail = AuditTrail(locations)
+        let attendance = RunAttendance(
+            patches: patches, program: program ?? file, isAwaited: program != nil,
+            startsUnpatched: orUnpatched, allowsSeccomp: allowSeccomp, trail: trail)
+        do throws(Failure) {
+            try beTraced(file, by: attendance)
+        } catch {
+            AuditedWork(
+                trail: trail, action: .apply, subjects: patches.files.map { .init($0) }
+            ).note(error)
+            trail.finish()
+            throw error
+        }
+    }
+
+    private func beTraced(_ file: RunnableFile, by attendance: RunAttendance) throws(Failure) {
         if let rights = file.rightsLostToTracing {
             throw Failure(
                 status: .notPermitted, code: "run.loses-rights",
@@ -107,9 +124,6 @@ struct Run: ParsableCommand, Verbose {
                     + "kernel withholds from a program that is traced by who lacks CAP_SYS_PTRACE, "
                     + "as it is to be patched at its start; run this as root")
         }
-        let attendance = RunAttendance(
-            patches: patches, program: program ?? file, isAwaited: program != nil,
-            startsUnpatched: orUnpatched, allowsSeccomp: allowSeccomp, trail: AuditTrail(locations))
         do throws(LiveProcessError) {
             try Attendant.start { attendance.attend($0) }
         } catch {
@@ -159,4 +173,9 @@ enum InheritedSignals {
     static func change() { unsafe fileSize = signal(SIGXFSZ, SIG_IGN) }
 
     static func restore() { _ = unsafe signal(SIGXFSZ, fileSize) }
+}
+
+extension RunnableFile {
+    /// For people: a path may hold anything.
+    var shownPath: String { path.string.printableLine }
 }

@@ -24,7 +24,8 @@ struct RunAttendance {
             try patch(held)
         } catch {
             StandardError.write(
-                "hotpatch: warning: '\(program.path)' runs unpatched: \(error) [\(error.code)]\n")
+                "hotpatch: warning: '\(program.shownPath)' runs unpatched: "
+                    + "\(error.description.printable) [\(error.code)]\n")
         }
     }
 
@@ -42,7 +43,7 @@ struct RunAttendance {
         if isAwaited {
             StandardError.write(
                 "hotpatch: warning: process \(thread.process) ended before it ran "
-                    + "'\(program.path)' (--until); nothing was patched\n")
+                    + "'\(program.shownPath)' (--until); nothing was patched\n")
         }
         return nil
     }
@@ -59,7 +60,7 @@ struct RunAttendance {
         let failures = reports.compactMap(\.failure)
         for failure in failures { tell(failure) }
         if let first = failures.first, !startsUnpatched {
-            StandardError.write("hotpatch: '\(program.path)' was not started\n")
+            StandardError.write("hotpatch: '\(program.shownPath)' was not started\n")
             held.endProcess(status: UInt8(first.status.rawValue))
         } else {
             if reports.isEmpty { patches.tellNothingIsFor(program) }
@@ -70,7 +71,7 @@ struct RunAttendance {
     }
 
     private func tell(_ failure: Failure) {
-        let severity = startsUnpatched ? "warning: '\(program.path)' runs without it: " : ""
+        let severity = startsUnpatched ? "warning: '\(program.shownPath)' runs without it: " : ""
         StandardError.write("hotpatch: \(severity)\(failure.message.printable) [\(failure.code)]\n")
     }
 

@@ -61,7 +61,7 @@ struct RunPatches {
 
     func tellNothingIsFor(_ program: RunnableFile) {
         StandardError.write(
-            "hotpatch: no installed patch is for '\(program.program)' or what it loads; it runs "
+            "hotpatch: no installed patch is for '\(program.program.string.printableLine)' or what it loads; it runs "
                 + "as it is\n")
     }
 

@@ -92,6 +92,9 @@ import Testing
         #expect(refused.output.isEmpty)
         #expect(refused.errorOutput.contains("[start.base-not-mapped]"), "\(refused.errorOutput)")
         #expect(refused.errorOutput.contains("was not started"), "\(refused.errorOutput)")
+        let log = try Command.run(
+            Tool.location.get().string, ["log"], environment: program.environment)
+        #expect(log.output.contains("refused"), "\(log.output)")
 
         try program.install(program.patch())
         let warned = try program.run(
@@ -163,6 +166,7 @@ import Testing
         let refused = try run([program.program.string])
         #expect(refused.code == 6)
         #expect(refused.errorOutput.contains("[run.loses-rights]"), "\(refused.errorOutput)")
+        #expect(refused.output.isEmpty)
         let warned = try run(["--or-unpatched", program.program.string])
         #expect(warned.output == "constructor 1 main 1\n")
         // Who may trace all programs may start them all, with their rights.
@@ -188,6 +192,9 @@ import Testing
         #expect(result.code == code, "\(result.errorOutput)")
         #expect(result.output == (code == 42 ? "constructor 2 main 2\n" : ""))
         #expect(result.errorOutput.contains(text), "\(result.errorOutput)")
+        let log = try Command.run(
+            Tool.location.get().string, ["log"], environment: program.environment)
+        #expect(log.output.contains(code == 42 ? "applied" : text), "\(log.output)")
     }
 
     // MARK: Commands that cannot be run
