@@ -26,6 +26,29 @@ struct HardStartTests {
         #expect(starts.codes == [22: 20], said(watcher))
     }
 
+    /// The service may do no more than its unit says.
+    @Test func withTheRightsOfTheUnit() throws {
+        let unit = Fixture.sources.removingLastComponent().removingLastComponent()
+            .appending("packaging/hotpatch.service.in")
+        let rights = try unit.lines().filter { $0.hasPrefix("CapabilityBoundingSet=") }
+            .flatMap { $0.dropFirst("CapabilityBoundingSet=CAP_".count).split(separator: " ") }
+            .map { "+" + $0.lowercased().replacing("cap_", with: "") }
+        #expect(rights.count > 5)
+        let scene = try Scene()
+        let program = try scene.patchedProgram(flags: ["-DREQUIRES_ROOT"])
+        unsafe chmod(scene.directory.path.string, 0o755)
+        unsafe chmod(program.string, 0o4711)
+        let watcher = try scene.watch(
+            launcher: [
+                "setpriv", "--bounding-set=-all," + rights.joined(separator: ","),
+                "--inh-caps=-all", "--no-new-privs",
+            ])
+        #expect(scene.record?.mode == .execPermission, said(watcher))
+        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        let starts = try scene.start(program, "spawn", 20, atOnce: 4, launcher: nobody)
+        #expect(starts.codes == [22: 20], said(watcher))
+    }
+
     @Test(arguments: [["--pid", "--fork", "--mount", "--net"], ["--user", "--map-root-user"]])
     func inOtherNamespaces(_ which: [String]) throws {
         let launcher = ["unshare"] + which
