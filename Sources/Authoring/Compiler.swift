@@ -174,11 +174,16 @@ func readFile(_ path: FilePath) throws(AuthoringError) -> [UInt8] {
 
 /// Writes a new file in a temporary folder.
 func writeFile(_ text: String, to path: FilePath) throws(AuthoringError) {
+    try writeFile(Array(text.utf8), to: path)
+}
+
+/// The same with any bytes.
+func writeFile(_ bytes: [UInt8], to path: FilePath) throws(AuthoringError) {
     do {
         let file = try FileDescriptor.open(
             path, .writeOnly, options: [.create, .truncate, .closeOnExec],
             permissions: .ownerReadWrite)
-        _ = try file.closeAfter { try file.writeAll(Array(text.utf8)) }
+        _ = try file.closeAfter { try file.writeAll(bytes) }
     } catch {
         throw AuthoringError.system(
             name: path.string, action: "write", errno: error as? Errno ?? .ioError)

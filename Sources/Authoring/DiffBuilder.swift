@@ -175,7 +175,7 @@ public struct DiffBuilder {
             pairs.append(
                 ReplacementSearch.Pair(
                     original: original, symbol: symbol, replacement: replacement.replacement,
-                    callsOriginal: false, returns: told ?? .unknown,
+                    callsOriginal: false, returns: told ?? .unknown, isLocal: replacement.isLocal,
                     signature: replacement.signature))
         }
         var search = try ReplacementSearch(

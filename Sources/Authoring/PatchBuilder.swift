@@ -86,7 +86,7 @@ public struct PatchBuilder {
                 Pair(
                     original: original, symbol: original.name, replacement: function.name,
                     callsOriginal: called.contains(function.name),
-                    returns: debug.returns(of: function.name)))
+                    returns: debug.returns(of: function.name), isLocal: original.isLocal))
         }
         guard !pairs.isEmpty else {
             let names = compilation.defined.map(\.name)

@@ -16,6 +16,8 @@ struct ReplacementSearch {
         let callsOriginal: Bool
         /// The registers that the replacement returns in.
         let returns: ReturnRegisters
+        /// Whether the compiler may have told its callers more of it than its signature.
+        let isLocal: Bool
         /// Where it is called in another way than the original.
         var signature: SignatureChange?
     }
@@ -97,7 +99,7 @@ struct ReplacementSearch {
         if !function.aliases.isEmpty {
             warnings.append(.aliases(function: pair.symbol, others: function.aliases))
         }
-        if function.isLocal, !callers.allSatisfy(isCompared) {
+        if pair.isLocal, !callers.allSatisfy(isCompared) {
             warnings.append(.localFunction(pair.symbol))
         }
         let original: [UInt8]

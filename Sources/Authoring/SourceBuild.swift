@@ -156,11 +156,12 @@ public struct SourceBuild {
                 "compile with the change", folder)
             new[key] = object
         }
-        return old.keys.filter { new[$0] != nil }.sorted { $0.order < $1.order }
-            .compactMap { key in
-                guard let was = old[key]?.object, let now = new[key] else { return nil }
-                return Pair(before: was, after: now, source: key.source)
-            }
+        // A new source has been nothing before.
+        let nothing = folder.path.appending("nothing.o")
+        try writeFile(CompiledObject.nothing, to: nothing)
+        return new.sorted { $0.key.order < $1.key.order }.map { key, object in
+            Pair(before: old[key]?.object ?? nothing, after: object, source: key.source)
+        }
     }
 
     // MARK: - Commands

@@ -33,6 +33,9 @@ public struct CompiledObject: Sendable {
         }
     }
 
+    /// The bytes of an object that has nothing: what a new source was before.
+    public static var nothing: [UInt8] { ObjectWriter().object(weak: []) }
+
     /// Reads an object that lies in memory.
     init(bytes: [UInt8], path: FilePath) throws(ChangeError) {
         do throws(ELFError) {

@@ -62,6 +62,8 @@ public struct SourceChange {
         public let address: LinkAddress
         /// The symbol in ``SourceChange/object``.
         public let replacement: String
+        /// Whether only its own object knows it.
+        public let isLocal: Bool
         /// Where it is called in another way now, as far as the debug information tells.
         public let signature: SignatureChange?
     }
@@ -154,6 +156,7 @@ public struct SourceChange {
                 let known = signatures[place.object]
                 return Replacement(
                     symbol: symbol, address: address, replacement: name,
+                    isLocal: changes.atom(place)?.isGlobal == false,
                     signature: SignatureChange(
                         known?.before[symbol], known?.after[changes.atom(place)?.name ?? symbol]))
             }
@@ -203,7 +206,7 @@ public struct SourceChange {
     private static func ofBase(_ parts: [Part]) throws(ChangeError) -> [Part] {
         var kept: [Part] = []
         var failed: [(part: Part, error: ChangeError)] = []
-        for part in parts where part.likeness > 0 {
+        for part in parts where part.likeness > 0 || part.comparison.before.atoms.isEmpty {
             do throws(ChangeError) {
                 try part.check()
                 kept.append(part)

@@ -137,6 +137,39 @@ import Testing
         #expect(try functions.map { try $0.member("symbol").string() } == ["scale"])
     }
 
+    /// The makefile takes another object, and the new source comes along.
+    @Test func aNewSourceComesAlong() throws {
+        try write(
+            change: """
+                --- a/Makefile
+                +++ b/Makefile
+                @@ -2,2 +2,2 @@
+                -daemon: main.o parse.o
+                -\t$(CC) -pie -o $@ main.o parse.o
+                +daemon: main.o parse.o extra.o
+                +\t$(CC) -pie -o $@ main.o parse.o extra.o
+                --- /dev/null
+                +++ b/extra.c
+                @@ -0,0 +1,2 @@
+                +static int times;
+                +int extra(int x) { return x + 1000 * ++times; }
+                --- a/parse.c
+                +++ b/parse.c
+                @@ -8 +8,2 @@
+                -__attribute__((noinline)) int scale(int x) { calls++; return x * FACTOR; }
+                +int extra(int x);
+                +__attribute__((noinline)) int scale(int x) { return extra(x); }
+
+                """)
+        try Tool.expect(
+            0, arguments + ["--make", "make daemon"],
+            says: ["replaces  scale", "adds      extra", "adds      times"])
+        let victim = try startVictim(base)
+        #expect(try victim.ask("40") == "81 81")
+        try Tool.expect(0, ["apply", output.string, "--pid", "\(victim.pid)"])
+        #expect(try victim.ask("40") == "101 81")
+    }
+
     @Test func whatGoesWrongIsTold() throws {
         try write(change: Self.limitChange.replacing("x > 100", with: "x > 101"))
         try Tool.expect(1, arguments, says: ["apply the change", "[build.command-failed]"])
