@@ -32,7 +32,8 @@ extension WatchError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .system(let action, let errno):
-            let advice = errno == .notPermitted ? "; run this as root" : ""
+            let isAboutRights = errno == .notPermitted || errno == .permissionDenied
+            let advice = isAboutRights ? "; run this as root" : ""
             return "cannot \(action): \(errno)\(advice)"
         case .store(let error): return error.description
         case .unreadable(let errno):
