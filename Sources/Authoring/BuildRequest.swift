@@ -75,6 +75,8 @@ public enum BuildWarning: Hashable, Sendable {
     case aliases(function: String, others: [String])
     /// The patch adds a function whose name is close to one of the base.
     case similarName(Suggestion)
+    /// Without debug information the layouts of structures cannot be compared.
+    case layoutsUnknown(object: String)
     /// A separate debug file does not belong to the base.
     case debugFileRejected(String)
 
@@ -85,6 +87,7 @@ public enum BuildWarning: Hashable, Sendable {
         case .localFunction: "local-function"
         case .aliases: "aliases"
         case .similarName: "similar-name"
+        case .layoutsUnknown: "layouts-unknown"
         case .debugFileRejected: "debug-file-rejected"
         }
     }
@@ -108,6 +111,9 @@ extension BuildWarning: CustomStringConvertible {
         case .similarName(let suggestion):
             "the base has no function \(suggestion.text): the patch adds it and replaces nothing "
                 + "with it"
+        case .layoutsUnknown(let object):
+            "whether the change alters structures of which the program has data cannot be told: "
+                + "'\(object)' has no debug information before or after; compile both with -g"
         case .debugFileRejected(let reason):
             "a separate debug file was not used: \(reason)"
         }

@@ -42,9 +42,10 @@ struct CompileRecorder {
         }
     }
 
-    /// What every object is compiled with besides.
+    /// What every object is compiled with besides. None of it changes a function's code;
+    /// the debug information tells of types and lines.
     private var flags: String {
-        "-ffunction-sections -fdata-sections "
+        "-g -ffunction-sections -fdata-sections "
             + Self.quoted("-ffile-prefix-map=\(tree)=\(original)")
     }
 

@@ -94,6 +94,7 @@ public struct DiffBuilder {
         } catch {
             throw AuthoringError.change(error)
         }
+        warnings += change.objectsWithoutTypes.map { .layoutsUnknown(object: $0) }
         let image: ELFImage
         do throws(ELFError) {
             image = try ELFImage.parse(bytes: change.object, name: request.output.string)

@@ -89,6 +89,9 @@ public struct SourceChange {
     /// Functions of the base that were compared: what the change means for them is
     /// done.
     public let compared: Set<LinkAddress>
+    /// The objects that change and have no debug information, so that nobody can tell
+    /// whether structures have another layout.
+    public let objectsWithoutTypes: [String]
     /// How many functions were compared, and how many of them have other line numbers
     /// only.
     public let functionCount: Int
@@ -166,6 +169,10 @@ public struct SourceChange {
         externals = assembly.externals.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 }
         direct = assembly.direct.mapValues { changes.atom($0)?.name ?? "" }
         compared = locators.reduce(into: []) { $0.formUnion($1.functions) }
+        objectsWithoutTypes = comparisons.filter { comparison in
+            comparison.hasChanges && !comparison.before.atoms.isEmpty
+                && !(comparison.before.hasDebugInformation && comparison.after.hasDebugInformation)
+        }.map(\.after.name)
         functionCount = changes.summary.functions
         movedLineCount = changes.summary.movedLines
     }

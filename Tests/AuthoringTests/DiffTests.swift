@@ -202,6 +202,15 @@ import Testing
         #expect(report.build.manifest.functions.map(\.symbol).contains("count"))
     }
 
+    @Test func withoutDebugInformationLayoutsAreNotCompared() throws {
+        let flags = ["-O2", "-fPIE"]
+        let changed = Self.queue.replacing("first->count", with: "first->count + 1")
+        let test = try Case(Self.queue, changed, linked: flags + ["-pie"], compiled: flags)
+        #expect(try test.build().build.warnings.map(\.code).contains("layouts-unknown"))
+        let told = try Case(Self.queue, changed)
+        #expect(try !told.build().build.warnings.map(\.code).contains("layouts-unknown"))
+    }
+
     @Test func aNameIsNoLayout() throws {
         let changed = Self.queue.replacing("count;", with: "number;")
             .replacing("first->count", with: "first->number + 1")
