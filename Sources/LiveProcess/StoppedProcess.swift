@@ -73,7 +73,8 @@ public struct StoppedProcess: ~Copyable {
     /// Writes to memory whatever its protection, with one write, and reads back.
     /// Within a page the write is not split, even if the tool is killed.
     ///
-    /// Throws `unwritable` (then nothing was changed) or `writeNotSeen`.
+    /// Throws `unwritable` (then nothing was changed), `writeNotSeen`, `ended` or
+    /// `programChanged`.
     public mutating func write(
         _ bytes: [UInt8], at address: RemoteAddress
     ) throws(LiveProcessError) {

@@ -36,7 +36,7 @@ extension TargetProcess {
     /// Writes to memory that the process itself does not use meanwhile, whatever
     /// its protection, and reads back.
     ///
-    /// Throws `unwritable` or `writeNotSeen`.
+    /// Throws `unwritable`, `writeNotSeen`, `ended` or `programChanged`.
     public func write(
         _ bytes: [UInt8], at address: RemoteAddress
     ) throws(LiveProcessError) {
@@ -67,6 +67,9 @@ extension TargetProcess {
         } catch {
             throw .unwritable(id, range: range, error)
         }
+        // Of memory that nobody has any more, the kernel reads nothing and says that all
+        // is well (fs/proc/base.c, mem_rw).
+        if seen.isEmpty, !bytes.isEmpty { throw cause(of: .ended(id)) }
         if seen != bytes { throw .writeNotSeen(id, range: range) }
     }
 
