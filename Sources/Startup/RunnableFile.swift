@@ -30,7 +30,11 @@ public struct RunnableFile: Sendable {
     private static func find(
         _ command: FilePath, in folders: String
     ) throws(RunnableFileError) -> FilePath {
-        if command.string.contains("/") {
+        // A slash behind the name is not part of a FilePath: './' and '..' are no names
+        // that a folder of PATH could have.
+        if command.string.contains("/") || command.lastComponent?.kind != .regular,
+            !command.isEmpty
+        {
             if let defect = defect(of: command) { throw defect }
             return command
         }

@@ -203,6 +203,7 @@ import Testing
         (["nonexistent-command"], 127, "run.not-found"),
         (["--", "/nonexistent/command"], 127, "run.not-found"),
         (["--", ""], 127, "run.not-found"), (["/etc"], 126, "run.directory"),
+        (["./"], 126, "'.', which is a directory"),
         (["/etc/passwd"], 126, "run.not-executable"),
         (["--until", "nonexistent-command", "true"], 127, "run.not-found"),
         (["--patch", "/nonexistent.hpatch", "true"], 1, "patch.system"),
