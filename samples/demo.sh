@@ -118,13 +118,10 @@ start_daemon() {
 }
 
 # Installed patches, configuration and run-time state in a folder of the demo's own.
-serving() {
-    $root env HOTPATCH_STATE_DIR="$places/state" HOTPATCH_CONFIG_DIR="$places/config" \
-        HOTPATCH_RUN_DIR="$places/run" "$(command -v hotpatch)" "$@"
-}
+as_service=()
 serve() {
     show "$(typed ${root:+sudo} hotpatch "$@")"
-    serving "$@" || fails "the command failed with exit code $?"
+    "${as_service[@]}" "$@" || fails "the command failed with exit code $?"
 }
 
 # Seizing another process may need root (ptrace_scope of the Yama module).
@@ -207,10 +204,13 @@ holds "no request failed; the clients saw the bug, and the fix"
 
 say "Installed, the fix comes back by itself whenever the program starts."
 places=$($root mktemp -d)
+as_service=($root env HOTPATCH_STATE_DIR="$places/state" HOTPATCH_CONFIG_DIR="$places/config"
+    HOTPATCH_RUN_DIR="$places/run" "$(command -v hotpatch)")
 serve install build/echo-overread.hpatch
 expect 'ECHO 32 hi' 'ERR length beyond the text' "applied where the program runs"
 show "${root:+sudo }hotpatch watch &"
-serving watch 2>"$scratch/service" &
+# Not by way of a function: its number must be that of the service, to be ended with.
+"${as_service[@]}" watch 2>"$scratch/service" &
 service=$!
 for _ in {1..250}; do
     $root test -s "$places/run/watch.json" && break
