@@ -13,19 +13,8 @@ public struct BuildRequest: Sendable {
     public var compiler: String?
     /// The user's own flags; they come behind those that may be changed.
     public var compilerFlags: [String] = []
-    /// nil for the output's name without its suffix.
-    public var name: String?
-    public var version = ""
-    public var description = ""
-    public var references: [String] = []
-    /// Whether the patch takes the place of every earlier one of its base.
-    public var isCumulative = false
-    /// Patches of the same base that must be installed before this one.
-    public var requires: [PatchRequirement] = []
-    /// Names of patches of the same base whose place it takes.
-    public var supersedes: [String] = []
-    /// Later builds of the base that contain the fix.
-    public var fixedIn: [BaseIdentity] = []
+    /// What the patch says of itself.
+    public var label: PatchLabel
     /// Which of several symbols of one name is meant.
     public var picks: [String: Pick] = [:]
     /// Whether clones and inlined copies of a replaced function may stay.
@@ -40,11 +29,7 @@ public struct BuildRequest: Sendable {
         self.base = base
         self.sources = sources
         self.output = output
-    }
-
-    /// What the patch will be called.
-    public var patchName: String {
-        name ?? output.lastComponent?.stem ?? output.string
+        label = PatchLabel(for: output)
     }
 }
 

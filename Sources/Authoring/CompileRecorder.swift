@@ -17,6 +17,11 @@ struct CompileRecorder {
         "x86_64-linux-gnu-g++",
     ]
 
+    /// Where compilers are looked for.
+    static var searchPath: String {
+        unsafe getenv("PATH").map { unsafe String(cString: $0) } ?? "/usr/bin:/bin"
+    }
+
     /// - Parameters:
     ///   - tree: where it is built.
     ///   - original: the name that the tree has for who reads `__FILE__`.
@@ -26,11 +31,12 @@ struct CompileRecorder {
         commands = try folder.makeFolder("commands")
         self.tree = tree
         self.original = original
-        let searched = unsafe getenv("PATH").map { unsafe String(cString: $0) } ?? "/usr/bin:/bin"
         // With its version, as distributions name them: gcc-12.
         let versioned = (9...20).flatMap { ["gcc-\($0)", "g++-\($0)", "clang-\($0)"] }
         for name in Self.names + versioned {
-            let places = searched.split(separator: ":").map { FilePath(String($0)).appending(name) }
+            let places = Self.searchPath.split(separator: ":").map {
+                FilePath(String($0)).appending(name)
+            }
             let found = places.first { unsafe access($0.string, X_OK) == 0 }
             guard let found else { continue }
             let script = commands.appending(name)

@@ -29,26 +29,8 @@ public struct DiffRequest: Sendable {
         self.before = before
         self.after = after
         self.output = output
-        label = PatchLabel(name: output.lastComponent?.stem ?? output.string)
+        label = PatchLabel(for: output)
     }
-}
-
-/// What a patch says of itself to people and to other patches.
-public struct PatchLabel: Sendable {
-    public var name: String
-    public var version = ""
-    public var description = ""
-    public var references: [String] = []
-    /// Whether the patch takes the place of every earlier one of its base.
-    public var isCumulative = false
-    /// Patches of the same base that must be installed before this one.
-    public var requires: [PatchRequirement] = []
-    /// Names of patches of the same base whose place it takes.
-    public var supersedes: [String] = []
-    /// Later builds of the base that contain the fix.
-    public var fixedIn: [BaseIdentity] = []
-
-    public init(name: String) { self.name = name }
 }
 
 /// Makes a patch from objects that were compiled before and after a change.
@@ -151,11 +133,7 @@ public struct DiffBuilder {
         let own = change.bindings.map {
             BaseSymbol(name: $0.name, location: $0.definition.location, size: $0.size)
         }
-        let label = request.label
-        return PatchManifest(
-            name: label.name, version: label.version, description: label.description,
-            references: label.references, isCumulative: label.isCumulative,
-            requires: label.requires, supersedes: label.supersedes, fixedIn: label.fixedIn,
+        return request.label.manifest(
             base: try base.manifestEntry(), functions: try functions(change, image),
             baseSymbols: own + resolver.baseSymbols, imports: resolver.imports)
     }

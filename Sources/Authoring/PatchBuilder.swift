@@ -183,12 +183,9 @@ public struct PatchBuilder {
             base: base, libraries: libraries, picks: request.picks)
         try resolver.resolve(fix.references)
         let functions = try replacedFunctions(pairs, fix)
-        return PatchManifest(
-            name: request.patchName, version: request.version, description: request.description,
-            references: request.references, isCumulative: request.isCumulative,
-            requires: request.requires, supersedes: request.supersedes, fixedIn: request.fixedIn,
-            base: try base.manifestEntry(),
-            functions: functions, baseSymbols: resolver.baseSymbols, imports: resolver.imports)
+        return request.label.manifest(
+            base: try base.manifestEntry(), functions: functions,
+            baseSymbols: resolver.baseSymbols, imports: resolver.imports)
     }
 
     private mutating func replacedFunctions(

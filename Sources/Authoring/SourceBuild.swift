@@ -29,7 +29,7 @@ public struct SourceRequest: Sendable {
         self.source = source
         self.patch = patch
         self.output = output
-        label = PatchLabel(name: output.lastComponent?.stem ?? output.string)
+        label = PatchLabel(for: output)
     }
 }
 
@@ -171,10 +171,9 @@ public struct SourceBuild {
         _ command: String, in tree: FilePath, _ recorder: CompileRecorder, records: FilePath?,
         _ folder: borrowing TemporaryFolder
     ) throws(AuthoringError) {
-        let path = unsafe getenv("PATH").map { unsafe String(cString: $0) } ?? "/usr/bin:/bin"
         try run(
             [
-                "env", "-C", tree.string, "PATH=\(recorder.commands):\(path)",
+                "env", "-C", tree.string, "PATH=\(recorder.commands):\(CompileRecorder.searchPath)",
                 "HOTPATCH_RECORD=\(records?.string ?? "")",
                 // So that what is built twice has the same date in it.
                 "SOURCE_DATE_EPOCH=\(Self.date)", "sh", "-c", command,

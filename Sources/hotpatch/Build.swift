@@ -116,7 +116,7 @@ struct Build: ParsableCommand {
     }
 
     func validate() throws {
-        try LabelOptions.check(request.patchName)
+        try label.checkName(for: output)
         guard sources.isEmpty != (source == nil) else {
             throw ValidationError("Name either replacement functions in C, or --source.")
         }
@@ -136,50 +136,36 @@ struct Build: ParsableCommand {
         }
     }
 
-    private var request: BuildRequest {
+    func run() throws {
+        if let source, let patch {
+            return try buildChange(of: FilePath(source), by: FilePath(patch))
+        }
         var request = BuildRequest(
             base: FilePath(base), sources: sources.map { FilePath($0) },
             output: FilePath(output))
         request.compiler = compiler
         request.compilerFlags = compilerFlags
-        request.name = label.name
-        request.version = label.versionString
-        request.description = label.description
-        request.references = label.reference
+        request.label = try label.label(for: request.output)
         request.picks = Dictionary(pick.map { ($0.name, $0.pick) }, uniquingKeysWith: { $1 })
-        request.isCumulative = label.cumulative
-        request.requires = label.requirements
-        request.supersedes = label.supersedes
         request.acceptCopies = label.acceptCopies
         request.newData = Set(newData)
         request.libraryPaths = label.libraryPath.map { FilePath($0) }
-        return request
-    }
-
-    func run() throws {
-        var request = request
-        request.fixedIn = try label.fixedBuilds()
-        if let source, let patch {
-            return try buildChange(of: FilePath(source), by: FilePath(patch), as: request)
-        }
         try PatchBuilder.build(request).show(format.format, command: "build")
     }
 }
 
 extension Build {
-    private func buildChange(
-        of source: FilePath, by patch: FilePath, as build: BuildRequest
-    ) throws {
+    private func buildChange(of source: FilePath, by patch: FilePath) throws {
         var request = SourceRequest(
-            base: build.base, source: source, patch: patch, output: build.output)
+            base: FilePath(base), source: source, patch: patch, output: FilePath(output))
         request.strip = strip
         request.configure = configure
         request.make = make
-        request.label = try label.label(for: build.output)
-        request.acceptCopies = build.acceptCopies
+        request.label = try label.label(for: request.output)
+        request.acceptCopies = label.acceptCopies
         request.acceptedLayouts = Set(change.acceptLayout)
         request.acceptExceptions = change.acceptExceptions
-        request.libraryPaths = build.libraryPaths
+        request.libraryPaths = label.libraryPath.map { FilePath($0) }
         let report = try SourceBuild.build(request) { step in
             guard isatty(STDERR_FILENO) == 1 else { return }
             StandardError.write("hotpatch: \(step) …\n")

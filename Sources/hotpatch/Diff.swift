@@ -52,10 +52,7 @@ struct Diff: ParsableCommand {
     @OptionGroup var label: LabelOptions
     @OptionGroup var format: OutputOptions
 
-    func validate() throws {
-        try LabelOptions.check(
-            label.name ?? FilePath(output).lastComponent?.stem ?? output)
-    }
+    func validate() throws { try label.checkName(for: output) }
 
     func run() throws {
         var request = DiffRequest(

@@ -54,22 +54,16 @@ struct LabelOptions: ParsableArguments {
 
     /// What a patch at `output` says of itself.
     func label(for output: FilePath) throws(ELFError) -> PatchLabel {
-        var label = PatchLabel(name: name ?? output.lastComponent?.stem ?? output.string)
+        var label = PatchLabel(for: output)
+        if let name { label.name = name }
         label.version = versionString
         label.description = description
         label.references = reference
         label.isCumulative = cumulative
         label.requires = requirements
         label.supersedes = supersedes
-        label.fixedIn = try fixedBuilds()
+        for text in fixedIn { label.fixedIn.append(try Self.identity(text)) }
         return label
-    }
-
-    /// Those builds of the base that contain the fix.
-    func fixedBuilds() throws(ELFError) -> [BaseIdentity] {
-        var builds: [BaseIdentity] = []
-        for text in fixedIn { builds.append(try Self.identity(text)) }
-        return builds
     }
 
     /// A file is looked at, anything else is a build id.
@@ -78,8 +72,9 @@ struct LabelOptions: ParsableArguments {
         return try BaseIdentity(of: ELFImage.open(path: FilePath(text)))
     }
 
-    /// Refuses what is no name for a patch.
-    static func check(_ name: String) throws {
+    /// Refuses what is no name for a patch at `output`.
+    func checkName(for output: String) throws {
+        let name = name ?? PatchLabel(for: FilePath(output)).name
         guard PatchManifest.isValidName(name) else {
             throw ValidationError(
                 "'\(name)' is no name for a patch: it takes 1 to 64 of A-Z a-z 0-9 . _ "
