@@ -3,8 +3,6 @@ import PatchStore
 import SystemPackage
 
 extension Locations {
-    /// Its presence keeps the service from running.
-    var disabledFile: FilePath { config.appending(KillSwitch.fileName) }
     /// What the service says of itself.
     var serviceFile: FilePath { run.appending("watch.json") }
 }

@@ -87,7 +87,7 @@ extension MachineFacts {
             realTimeShare: KernelSetting(reading: "/proc/sys/kernel/sched_rt_runtime_us"),
             groupRealTimeShare: groupRealTimeShare(),
             directories: DirectoryFacts.all(places),
-            isDisabledByFile: unsafe access(places.disabledFile.string, F_OK) == 0,
+            isDisabledByFile: KillSwitch.isThere(KillSwitch.file(in: places.config)),
             service: ServiceState.read(places),
             compiler: CompilerSearch.program(),
             memory: attempt(), trace: attempt(), payload: attempt(), priority: attempt(),

@@ -67,8 +67,8 @@ extension MachineFacts {
     }
 
     private var disabledFile: String {
-        directories.first { $0.kind == .config }?.path.appending(KillSwitch.fileName).string
-            ?? "/etc/hotpatch/disabled"
+        let configuration = directories.first { $0.kind == .config }?.path
+        return KillSwitch.file(in: configuration ?? Locations.standard.config).string
     }
 
     private var serviceFinding: Finding {

@@ -20,10 +20,18 @@ public enum KillSwitch {
         if isSet(onCommandLine: contents(of: commandLine)) {
             return "'\(argument)' on the kernel's command line"
         }
-        // Not opened: whatever lies there, it means no.
-        let file = configuration.appending(fileName)
+        let file = file(in: configuration)
+        return isThere(file) ? "the file '\(file)'" : nil
+    }
+
+    public static func file(in configuration: FilePath) -> FilePath {
+        configuration.appending(fileName)
+    }
+
+    /// Not opened: whatever lies there, it means no.
+    public static func isThere(_ file: FilePath) -> Bool {
         var facts = stat()
-        return unsafe lstat(file.string, &facts) == 0 ? "the file '\(file)'" : nil
+        return unsafe lstat(file.string, &facts) == 0
     }
 
     public static func isSet(onCommandLine text: String) -> Bool {
