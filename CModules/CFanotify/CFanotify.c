@@ -9,10 +9,8 @@
 #include <sys/fanotify.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 int cfanotify_open_group(void) {
@@ -81,23 +79,6 @@ int cfanotify_next_signal(int descriptor) {
 
 int cfanotify_send_signal(int process, int signal) {
     return outcome(syscall(SYS_pidfd_send_signal, process, signal, NULL, 0));
-}
-
-int cfanotify_send_datagram(const char *path, const char *text) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t length = strlen(path);
-    if (length == 0 || length >= sizeof address.sun_path) return -ENAMETOOLONG;
-    memcpy(address.sun_path, path, length);
-    if (path[0] == '@') address.sun_path[0] = 0;
-    int file = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (file < 0) return -errno;
-    // An abstract name is as long as it is said to be, a path ends with its null byte.
-    socklen_t size =
-        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (path[0] == '@' ? 0 : 1));
-    int result = outcome(sendto(
-        file, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&address, size));
-    close(file);
-    return result;
 }
 
 int cfanotify_stay_in_memory(void) {

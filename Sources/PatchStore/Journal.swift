@@ -1,4 +1,3 @@
-import Glibc
 import SystemPackage
 
 /// The journal's socket, in the native protocol (systemd, JOURNAL_NATIVE_PROTOCOL).
@@ -8,30 +7,7 @@ struct Journal {
     let socket: FilePath
 
     func send(_ event: AuditEvent) {
-        let descriptor = Glibc.socket(
-            AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { return }
-        defer { close(descriptor) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let path = Array(socket.string.utf8)
-        let fits = unsafe withUnsafeMutableBytes(of: &address.sun_path) { place in
-            guard path.count < place.count else { return false }
-            unsafe place.copyBytes(from: path)
-            return true
-        }
-        guard fits else { return }
-        let record = Self.record(event)
-        _ = unsafe withUnsafePointer(to: &address) { address in
-            unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                unsafe record.withUnsafeBytes { bytes in
-                    unsafe sendto(
-                        descriptor, bytes.baseAddress, bytes.count,
-                        Int32(MSG_DONTWAIT | MSG_NOSIGNAL), address,
-                        socklen_t(MemoryLayout<sockaddr_un>.size))
-                }
-            }
-        }
+        LocalSocket(socket.string).send(Self.record(event))
     }
 
     static func record(_ event: AuditEvent) -> [UInt8] {

@@ -2,12 +2,12 @@ import Glibc
 import SystemPackage
 
 /// An open file that is no symbolic link, closed with this value and at exec.
-struct OpenFile: ~Copyable {
-    let rawValue: Int32
+package struct OpenFile: ~Copyable {
+    package let rawValue: Int32
 
     var descriptor: FileDescriptor { FileDescriptor(rawValue: rawValue) }
 
-    init(_ path: FilePath, _ mode: Int32, permissions: mode_t = 0) throws(Errno) {
+    package init(_ path: FilePath, _ mode: Int32, permissions: mode_t = 0) throws(Errno) {
         while true {
             let result = unsafe open(path.string, mode | O_NOFOLLOW | O_CLOEXEC, permissions)
             if result >= 0 {

@@ -106,7 +106,8 @@ enum DirectoryNames {
 }
 
 extension OpenFile {
-    borrowing func write(_ bytes: [UInt8]) throws(Errno) {
+    /// Writes all of them.
+    package borrowing func write(_ bytes: [UInt8]) throws(Errno) {
         var rest = bytes[...]
         while !rest.isEmpty {
             let written = unsafe rest.withUnsafeBytes { buffer in

@@ -1,17 +1,17 @@
-import CFanotify
 import Glibc
 import LiveProcess
+import PatchStore
 
 /// What the service manager is told, where there is one (sd_notify(3)): one datagram
 /// a message. Where nobody listens, nothing happens.
 struct ServiceManager: Sendable {
-    private let socket: String?
+    private let socket: LocalSocket?
     /// How often it wants a sign of life, in nanoseconds: half of what it allows.
     let watchdogInterval: UInt64?
 
     /// From NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID of the environment.
     init(environment: (String) -> String?, process: Int32 = getpid()) {
-        socket = environment("NOTIFY_SOCKET").flatMap { $0.isEmpty ? nil : $0 }
+        socket = environment("NOTIFY_SOCKET").flatMap { $0.isEmpty ? nil : LocalSocket($0) }
         let isForOther = environment("WATCHDOG_PID").map { Int32($0) != process } ?? false
         watchdogInterval =
             isForOther
@@ -31,7 +31,6 @@ struct ServiceManager: Sendable {
     private func line(_ text: String) -> String { String(text.prefix { $0 != "\n" }) }
 
     private func send(_ assignments: [String]) {
-        guard let socket else { return }
-        _ = unsafe cfanotify_send_datagram(socket, assignments.joined(separator: "\n"))
+        socket?.send(Array(assignments.joined(separator: "\n").utf8))
     }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import JSONText
 import LiveProcess
+import PatchStore
 import SystemPackage
 
 /// What the service does at this moment, as it tells others in `RUN/watch.json`.
@@ -147,7 +148,9 @@ extension WatchRecord {
         let path = run.appending(Self.fileName).string
         let draft = path + ".\(process)"
         do throws(Errno) {
-            try Array((json.text() + "\n").utf8).write(toNew: draft)
+            let file = try OpenFile(
+                FilePath(draft), O_WRONLY | O_CREAT | O_TRUNC, permissions: 0o644)
+            try file.write(Array((json.text() + "\n").utf8))
             guard unsafe rename(draft, path) == 0 else { throw Errno(rawValue: errno) }
         } catch {
             _ = unsafe unlink(draft)
@@ -188,24 +191,5 @@ extension WatchRecord.CaughtUp {
         startTime = UInt64(clamping: try cursor.member("startTime").integer())
         patch = try cursor.member("patch").string()
         at = try cursor.member("at").integer()
-    }
-}
-
-extension [UInt8] {
-    /// Writes them to a file that is made for them.
-    fileprivate func write(toNew path: String) throws(Errno) {
-        let descriptor = unsafe open(
-            path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
-        guard descriptor >= 0 else { throw Errno(rawValue: errno) }
-        let file = Descriptor(rawValue: descriptor)
-        var rest = self[...]
-        while !rest.isEmpty {
-            let count = unsafe rest.withUnsafeBytes { bytes in
-                unsafe Glibc.write(file.rawValue, bytes.baseAddress, bytes.count)
-            }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw Errno(rawValue: errno) }
-            rest = rest.dropFirst(count)
-        }
     }
 }

@@ -86,10 +86,6 @@ int cfanotify_next_signal(int descriptor);
 /// Sends a signal to the process that a pidfd refers to.
 int cfanotify_send_signal(int process, int signal);
 
-/// Sends one datagram to the local socket `path`; one that begins with '@' names an
-/// abstract socket (unix(7)). Does not block.
-int cfanotify_send_datagram(const char *_Nonnull path, const char *_Nonnull text);
-
 /// Keeps what this process has in memory there (mlockall(2)), so that an answer never
 /// waits for a disk.
 int cfanotify_stay_in_memory(void);
