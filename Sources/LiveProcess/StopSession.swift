@@ -1,6 +1,7 @@
 import CLinuxTrace
 import Glibc
 import SystemPackage
+import Threads
 
 /// One stop of all threads, made by an OS thread that ends with it: whatever is
 /// still traced then, the kernel lets go.
@@ -11,7 +12,7 @@ struct StopSession: ~Copyable {
     private var tasks: TaskList
     private var sharers: MemorySharers
     private var report = StopReport()
-    private let processorCount = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+    private let processorCount = WorkerThreads.processorCount
 
     private var sleepers: [ThreadID] = []
     private var runners: [ThreadID] = []

@@ -4,8 +4,9 @@ import Synchronization
 /// OS threads that share a list of independent pieces of work, such as processes to
 /// patch: each works on one at a time, from its first step to its last.
 public enum WorkerThreads {
-    /// As many as there are processors that this program may use.
-    public static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+    /// As many as there were processors when this was first asked: each time the C
+    /// library reads a file, also where a program stands still meanwhile.
+    public static let processorCount = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
 
     /// What `work` makes of each element, in the order of the elements.
     ///
