@@ -136,7 +136,7 @@ public struct HeldThread: Sendable {
             var registers = Registers()
             guard (try? tracee.interrupt()) != nil,
                 case .stopped? = try? tracee.settle(
-                    Patience(), &registers, state: { Self.state(of: id, in: process) })
+                    Patience(), &registers, state: { id.state(in: process) })
             else { return }
             try? tracee.resume(CLINUX_DETACH)
         }
@@ -157,12 +157,6 @@ public struct HeldThread: Sendable {
         } catch {
             kill(process.rawValue, SIGKILL)
         }
-    }
-
-    private static func state(of thread: ThreadID, in process: ProcessID) -> TaskState? {
-        let file = "/proc/\(process)/task/\(thread)/stat"
-        guard let text = try? Descriptor.open(file).readToEnd() else { return nil }
-        return TaskStat(parsing: text)?.state
     }
 
     private func failure(_ error: Errno) -> LiveProcessError {

@@ -116,9 +116,14 @@ extension ThreadID {
     /// Whether this thread, one of this process, waits in the kernel, and not for a
     /// processor.
     package var sleepsInThisProcess: Bool {
-        guard let text = try? Descriptor.open("/proc/self/task/\(self)/stat").readToEnd(),
-            let state = TaskStat(parsing: text)?.state
-        else { return false }
+        let state = state(in: ProcessID(rawValue: getpid()))
         return state == .sleeping || state == .uninterruptible
+    }
+
+    /// What the thread, one of that process, does; nil where it is gone.
+    func state(in process: ProcessID) -> TaskState? {
+        let file = "/proc/\(process)/task/\(self)/stat"
+        guard let text = try? Descriptor.open(file).readToEnd() else { return nil }
+        return TaskStat(parsing: text)?.state
     }
 }

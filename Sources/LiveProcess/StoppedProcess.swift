@@ -46,6 +46,11 @@ public struct StopReport: Sendable {
     public internal(set) var runnersStopped: UInt64 = 0
     /// Nanoseconds from the first PTRACE_INTERRUPT to the last release.
     public internal(set) var allStopped: UInt64 = 0
+
+    /// How long threads that were running stood still; where none was, all.
+    public var stallMicroseconds: Int64 {
+        Int64(clamping: (runningCount > 0 ? runnersStopped : allStopped) / 1000)
+    }
 }
 
 /// How a stop of all threads ended. The threads run again in either case.

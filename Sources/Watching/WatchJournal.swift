@@ -49,9 +49,7 @@ struct WatchJournal {
             let done = report.outcome.rawValue
             log.info("\(outcome.occasion.rawValue) \(who): \(done) '\(one.patch.name)'")
             var event = event(report.outcome.rawValue, one, of: outcome)
-            event.stallMicroseconds = report.stop.map {
-                Int64(clamping: ($0.runningCount > 0 ? $0.runnersStopped : $0.allStopped) / 1000)
-            }
+            event.stallMicroseconds = report.stop?.stallMicroseconds
             return event
         case .failure(let error):
             let refusal = Refusal(

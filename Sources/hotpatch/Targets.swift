@@ -199,13 +199,6 @@ extension SwitchReport {
     }
 }
 
-extension StopReport {
-    /// How long threads that were running stood still; where none was, all.
-    var stallMicroseconds: Int64 {
-        Int64(clamping: (runningCount > 0 ? runnersStopped : allStopped) / 1000)
-    }
-}
-
 extension Duration {
     var microseconds: Int64 {
         components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000
