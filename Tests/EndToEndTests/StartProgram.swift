@@ -7,7 +7,7 @@ import Testing
 struct StartProgram {
     let folder: TemporaryDirectory
     let program: FilePath
-    var library: FilePath { folder.path.appending("libstart.so") }
+    let library: FilePath
     var state: FilePath { folder.path.appending("state") }
     var config: FilePath { folder.path.appending("config") }
 
@@ -19,18 +19,8 @@ struct StartProgram {
     /// - Parameter source: one with that interface, in `Fixtures/startup`.
     init(_ source: String = "program", flags: [String] = [], withLibrary: Bool = false) throws {
         folder = try TemporaryDirectory()
-        program = folder.path.appending("program")
-        let sources = Fixture.sources.appending("startup")
-        var flags = ["-O2", "-g", "-Wall", "-Werror"] + flags
-        if withLibrary {
-            try Fixture.compile(
-                source: sources.appending("library.c"), to: library,
-                flags: ["-O2", "-g", "-shared", "-fPIC", "-Wl,-soname,libstart.so"])
-            flags += [
-                "-DLIBRARY", library.string, "-Wl,-rpath,\(folder.path)", "-Wl,--no-as-needed",
-            ]
-        }
-        try Fixture.compile(source: sources.appending(source + ".c"), to: program, flags: flags)
+        (program, library) = try Fixture.compileStartup(
+            source, in: folder.path, flags: flags, withLibrary: withLibrary)
     }
 
     /// A patch by which `answer` gives 2, or another value.

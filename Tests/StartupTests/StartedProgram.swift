@@ -11,22 +11,12 @@ import Testing
 struct StartedProgram {
     let folder: TemporaryDirectory
     let program: FilePath
-    var library: FilePath { folder.path.appending("libstart.so") }
+    let library: FilePath
 
     init(flags: [String] = [], withLibrary: Bool = false) throws {
         folder = try TemporaryDirectory()
-        program = folder.path.appending("program")
-        let sources = Fixture.sources.appending("startup")
-        var flags = ["-O2", "-g", "-Wall", "-Werror"] + flags
-        if withLibrary {
-            try Fixture.compile(
-                source: sources.appending("library.c"), to: library,
-                flags: ["-O2", "-g", "-shared", "-fPIC", "-Wl,-soname,libstart.so"])
-            flags += [
-                "-DLIBRARY", library.string, "-Wl,-rpath,\(folder.path)", "-Wl,--no-as-needed",
-            ]
-        }
-        try Fixture.compile(source: sources.appending("program.c"), to: program, flags: flags)
+        (program, library) = try Fixture.compileStartup(
+            in: folder.path, flags: flags, withLibrary: withLibrary)
     }
 
     /// A patch of the program, or of its library.

@@ -35,6 +35,25 @@ public enum Fixture {
             throw TestSupportError("cc \(source) \(flags) failed:\n\(command.errorOutput)")
         }
     }
+
+    /// Compiles a program of `Tests/Fixtures/startup`, as `program` in `folder`, perhaps
+    /// with its library, as `libstart.so` there.
+    public static func compileStartup(
+        _ source: String = "program", in folder: FilePath, flags: [String], withLibrary: Bool
+    ) throws -> (program: FilePath, library: FilePath) {
+        let program = folder.appending("program")
+        let library = folder.appending("libstart.so")
+        let sources = sources.appending("startup")
+        var flags = ["-O2", "-g", "-Wall", "-Werror"] + flags
+        if withLibrary {
+            try compile(
+                source: sources.appending("library.c"), to: library,
+                flags: ["-O2", "-g", "-shared", "-fPIC", "-Wl,-soname,libstart.so"])
+            flags += ["-DLIBRARY", library.string, "-Wl,-rpath,\(folder)", "-Wl,--no-as-needed"]
+        }
+        try compile(source: sources.appending(source + ".c"), to: program, flags: flags)
+        return (program, library)
+    }
 }
 
 /// A folder that goes away with this value, and what is in it too.
