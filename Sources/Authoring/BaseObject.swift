@@ -94,13 +94,8 @@ struct BaseObject {
 
     /// The defined names that start with `prefix`, in order.
     func names(from prefix: String) -> [String] {
-        var low = 0
-        var high = sortedNames.count
-        while low < high {
-            let middle = (low + high) / 2
-            if sortedNames[middle] < prefix { low = middle + 1 } else { high = middle }
-        }
-        return Array(sortedNames[low...].prefix { $0.hasPrefix(prefix) })
+        let first = sortedNames.partitioningIndex { $0 < prefix }
+        return Array(sortedNames[first...].prefix { $0.hasPrefix(prefix) })
     }
 
     private static func catalog(

@@ -87,13 +87,10 @@ public final class SymbolTable: Sendable {
     public func sourceFile(_ index: Int) -> String? {
         guard let entry = self[index], entry.binding == .local else { return nil }
         // The number of file symbols that stand before it.
-        var low = 0
-        var high = fileEntries.count
-        while low < high {
-            let middle = (low + high) / 2
-            if fileEntries[middle] < index { low = middle + 1 } else { high = middle }
+        let before = fileEntries.partitioningIndex { $0 < index }
+        guard before > 0, let name = name(fileEntries[before - 1]), !name.isEmpty else {
+            return nil
         }
-        guard low > 0, let name = name(fileEntries[low - 1]), !name.isEmpty else { return nil }
         return name
     }
 

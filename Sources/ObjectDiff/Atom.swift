@@ -99,17 +99,7 @@ struct Atom: Sendable {
 
     /// How many relocations stand before `offset`.
     private func position(of offset: Int) -> Int {
-        var low = 0
-        var high = relocations.count
-        while low < high {
-            let middle = (low + high) / 2
-            if relocations[middle].offset.rawValue < UInt64(clamping: offset) {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        return low
+        relocations.partitioningIndex { $0.offset.rawValue < UInt64(clamping: offset) }
     }
 }
 

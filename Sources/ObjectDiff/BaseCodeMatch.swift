@@ -46,27 +46,16 @@ struct BaseCodeMatch {
         self.atom = atom
         self.code = code
         self.start = start
-        var ours = CodeReader(atom.bytes)
-        var theirs = CodeReader(code)
-        while let a = ours.line, let b = theirs.line {
-            if a.isPadding != b.isPadding || a.isPadding && a.length != b.length {
-                ours.skipPadding()
-                theirs.skipPadding()
-                guard ours.offset > a.offset || theirs.offset > b.offset else { break }
-                continue
-            }
+        var reader = CodePairReader(atom.bytes, code)
+        while let (a, b) = reader.next() {
             map.add(a.offset, b.offset)
-            ours.skip(a)
-            theirs.skip(b)
             if try match(a, b) {
                 // The linker filled the rest of a relaxed instruction with a nop.
-                theirs.skipPadding()
+                reader.skipPaddingOfSecond()
             }
         }
-        ours.skipPadding()
-        theirs.skipPadding()
-        guard ours.isAtEnd, theirs.isAtEnd else {
-            throw Difference(offset: ours.offset, baseOffset: theirs.offset)
+        guard reader.reachesEnds() else {
+            throw Difference(offset: reader.first.offset, baseOffset: reader.second.offset)
         }
         for place in places {
             let isInside = (0..<Int64(atom.bytes.count)).contains(place.object)

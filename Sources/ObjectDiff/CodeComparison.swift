@@ -43,25 +43,13 @@ struct CodeComparison {
         self.before = before
         self.after = after
         self.decoder = decoder
-        var old = CodeReader(before.bytes)
-        var new = CodeReader(after.bytes)
-        while let a = old.line, let b = new.line {
-            // Alignment depends on the lengths of what stands before.
-            if a.isPadding != b.isPadding || a.isPadding && a.length != b.length {
-                old.skipPadding()
-                new.skipPadding()
-                guard old.offset > a.offset || new.offset > b.offset else { break }
-                continue
-            }
+        var reader = CodePairReader(before.bytes, after.bytes)
+        while let (a, b) = reader.next() {
             map.add(a.offset, b.offset)
             try compare(a, b)
-            old.skip(a)
-            new.skip(b)
         }
-        old.skipPadding()
-        new.skipPadding()
-        guard old.isAtEnd, new.isAtEnd else {
-            throw Difference(before: old.offset, after: new.offset)
+        guard reader.reachesEnds() else {
+            throw Difference(before: reader.first.offset, after: reader.second.offset)
         }
         for place in places {
             // A place outside is compared by its distance from the code.

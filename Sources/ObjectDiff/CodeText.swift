@@ -86,6 +86,42 @@ struct CodeReader {
     }
 }
 
+/// Reads two codes side by side, instruction by instruction.
+struct CodePairReader {
+    private(set) var first: CodeReader
+    private(set) var second: CodeReader
+
+    init(_ first: ByteView, _ second: ByteView) {
+        self.first = CodeReader(first)
+        self.second = CodeReader(second)
+    }
+
+    /// The next instruction of each; nil where one is at its end. Padding is passed over
+    /// where it differs, since alignment depends on the lengths of what stands before.
+    mutating func next() -> (CodeLine, CodeLine)? {
+        while let a = first.line, let b = second.line {
+            guard a.isPadding != b.isPadding || a.isPadding && a.length != b.length else {
+                first.skip(a)
+                second.skip(b)
+                return (a, b)
+            }
+            first.skipPadding()
+            second.skipPadding()
+            guard first.offset > a.offset || second.offset > b.offset else { return nil }
+        }
+        return nil
+    }
+
+    mutating func skipPaddingOfSecond() { second.skipPadding() }
+
+    /// Whether nothing but padding is left of both.
+    mutating func reachesEnds() -> Bool {
+        first.skipPadding()
+        second.skipPadding()
+        return first.isAtEnd && second.isAtEnd
+    }
+}
+
 /// Which offset of one code stands for which of another, where both have the same
 /// instructions, some of them of another length.
 struct OffsetMap {
@@ -102,13 +138,8 @@ struct OffsetMap {
     var isIdentity: Bool { steps.allSatisfy { $0.from == $0.to } }
 
     subscript(offset: Int) -> Int {
-        var low = 0
-        var high = steps.count
-        while low < high {
-            let middle = (low + high) / 2
-            if steps[middle].from <= offset { low = middle + 1 } else { high = middle }
-        }
-        let step = steps[max(low - 1, 0)]
+        let next = steps.partitioningIndex { $0.from <= offset }
+        let step = steps[max(next - 1, 0)]
         // What leads out of the code may be anything.
         return offset &+ step.to &- step.from
     }

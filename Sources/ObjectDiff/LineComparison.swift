@@ -1,3 +1,4 @@
+import Addresses
 import CDebugInfo
 import SystemPackage
 
@@ -10,12 +11,9 @@ struct SourceLines {
     /// Reads those of the object file at `path`; none where it has no debug
     /// information.
     init(of path: FilePath) {
-        var message: UnsafePointer<CChar>?
-        guard let session = unsafe cdebuginfo_open(path.string, &message) else { return }
-        defer { unsafe cdebuginfo_close(session) }
         let collector = Collector()
-        withExtendedLifetime(collector) {
-            unsafe cdebuginfo_lines(session, Unmanaged.passUnretained(collector).toOpaque()) {
+        unsafe path.collectDebugInformation(in: collector) { session, context in
+            unsafe cdebuginfo_lines(session, context) {
                 context, section, offset, line in
                 guard let context = unsafe context else { return }
                 unsafe Unmanaged<Collector>.fromOpaque(context).takeUnretainedValue()
@@ -32,17 +30,8 @@ struct SourceLines {
     /// The line of the instruction at `offset` of a section; nil where none is told.
     func line(_ section: Int, at offset: Int) -> Int? {
         guard let rows = rows[section] else { return nil }
-        var low = 0
-        var high = rows.count
-        while low < high {
-            let middle = (low + high) / 2
-            if rows[middle].offset <= UInt64(clamping: offset) {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        return low > 0 ? rows[low - 1].line : nil
+        let next = rows.partitioningIndex { $0.offset <= UInt64(clamping: offset) }
+        return next > 0 ? rows[next - 1].line : nil
     }
 }
 

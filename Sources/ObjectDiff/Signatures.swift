@@ -7,12 +7,9 @@ struct Signatures {
 
     /// Reads those of the object file at `path`; none where it has no debug information.
     init(of path: FilePath) {
-        var message: UnsafePointer<CChar>?
-        guard let session = unsafe cdebuginfo_open(path.string, &message) else { return }
-        defer { unsafe cdebuginfo_close(session) }
         let collector = Collector()
-        withExtendedLifetime(collector) {
-            unsafe cdebuginfo_signatures(session, Unmanaged.passUnretained(collector).toOpaque()) {
+        unsafe path.collectDebugInformation(in: collector) { session, context in
+            unsafe cdebuginfo_signatures(session, context) {
                 context, name, signature in
                 guard let context = unsafe context else { return }
                 unsafe Unmanaged<Collector>.fromOpaque(context).takeUnretainedValue()

@@ -24,12 +24,9 @@ struct TypeLayouts {
     /// Reads those of the object file at `path`; none where it has no debug
     /// information. Of several types of one name the first counts.
     init(of path: FilePath) {
-        var message: UnsafePointer<CChar>?
-        guard let session = unsafe cdebuginfo_open(path.string, &message) else { return }
-        defer { unsafe cdebuginfo_close(session) }
         let collector = Collector()
-        withExtendedLifetime(collector) {
-            unsafe cdebuginfo_members(session, Unmanaged.passUnretained(collector).toOpaque()) {
+        unsafe path.collectDebugInformation(in: collector) { session, context in
+            unsafe cdebuginfo_members(session, context) {
                 context, member in
                 guard let context = unsafe context else { return }
                 unsafe Unmanaged<Collector>.fromOpaque(context).takeUnretainedValue()
