@@ -73,10 +73,10 @@ import Testing
     @Test func optionsFillTheManifest() throws {
         let test = try BuildCase(base: Self.daemon)
         let report = try test.build(Self.fix) {
-            $0.name = "cve-fix"
-            $0.version = "1.1"
-            $0.description = "Checks the limit."
-            $0.references = ["CVE-2024-1", "CVE-2024-2"]
+            $0.label.name = "cve-fix"
+            $0.label.version = "1.1"
+            $0.label.description = "Checks the limit."
+            $0.label.references = ["CVE-2024-1", "CVE-2024-2"]
         }
         #expect(report.manifest.name == "cve-fix")
         #expect(report.manifest.version == "1.1")
