@@ -115,18 +115,20 @@ public enum Watcher {
             manager: manager)
         let reason = loop.run { caretakerEnd.value == nil }
         manager.tellStopping()
-        return try finish(reason, keeper, caretakerEnd)
-    }
-
-    /// The group is closed: nobody is kept waiting from here on.
-    private static func finish(
-        _ reason: EndReason, _ keeper: StartKeeper, _ caretakerEnd: CaretakerEnd
-    ) throws(WatchError) -> End {
         keeper.caretaker.post(.end)
-        // What is held is patched and let go, what is being patched is done.
-        for _ in 0..<200 where !keeper.starts.isEmpty || caretakerEnd.value == nil {
+        // The group is closed, and asks nobody any more. What is held is patched and let
+        // go, what is being patched is done; the guardian knows of it.
+        let end = monotonicNanoseconds() &+ 2_000_000_000
+        while !keeper.starts.isEmpty || caretakerEnd.value == nil, monotonicNanoseconds() < end {
+            loop.guardian.beat()
             usleep(10_000)
         }
+        return try self.end(for: reason, caretakerEnd)
+    }
+
+    private static func end(
+        for reason: EndReason, _ caretakerEnd: CaretakerEnd
+    ) throws(WatchError) -> End {
         switch reason {
         case .signal(let signal): return .signal(signal)
         case .guardianLost: throw .guardianLost
