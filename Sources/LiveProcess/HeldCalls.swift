@@ -29,6 +29,7 @@ extension RemoteCallRequest {
         by held: HeldThread, in target: TargetProcess
     ) throws(Errno) -> Result<UInt64, LiveProcessError> {
         var reason = ""
+        held.standing?.forgetMappings()
         for _ in 0..<Self.attempts {
             var native = Registers()
             try held.tracee.readRegisters(&native)
@@ -51,6 +52,7 @@ extension RemoteCallRequest {
                 }
             }
             // It takes what has come, and makes the call at the end of its own next one.
+            held.standing?.end()
             try held.tracee.resume(CLINUX_SYSCALL, signal: signal)
             switch try held.awaitCallEnd(atMost: 1_000_000_000) {
             case .call: continue

@@ -15,6 +15,9 @@ import SystemPackage
 public struct HeldThread: Sendable {
     public let process: ProcessID
     public let id: ThreadID
+    /// What is known of its process while this thread, the only one, stands at its exec;
+    /// nil where there may be others.
+    let standing: StandingFacts?
 
     var tracee: Tracee { Tracee(id: id.rawValue) }
 
@@ -46,8 +49,15 @@ public struct HeldThread: Sendable {
     ///
     /// Throws `ended` where it does not stand there, or `system`.
     public init(_ id: ThreadID, of process: ProcessID) throws(LiveProcessError) {
+        try self.init(id, of: process, standing: nil)
+    }
+
+    private init(
+        _ id: ThreadID, of process: ProcessID, standing: StandingFacts?
+    ) throws(LiveProcessError) {
         self.process = process
         self.id = id
+        self.standing = standing
         do throws(Errno) {
             try tracee.set(options: Tracee.options)
             guard case .stopped = tracee.look() else { return }
@@ -69,8 +79,9 @@ public struct HeldThread: Sendable {
         // Where the number changed, the kernel does nothing to the thread before its new
         // number has been waited for (kernel/ptrace.c, looks_like_a_spurious_pid).
         clinux_note_stop(process.rawValue)
-        try self.init(ThreadID(rawValue: process.rawValue), of: process)
-        guard case .call = try advance() else { throw .ended(process) }
+        try self.init(
+            ThreadID(rawValue: process.rawValue), of: process, standing: StandingFacts())
+        guard case .call = try goOn(atMost: Self.patience) else { throw .ended(process) }
     }
 
     /// Lets the thread go on to the end of its next system call. Signals that come
@@ -78,8 +89,16 @@ public struct HeldThread: Sendable {
     ///
     /// - Parameter nanoseconds: how long that may take.
     public func advance(
-        atMost nanoseconds: UInt64 = 1_000_000_000
+        atMost nanoseconds: UInt64 = patience
     ) throws(LiveProcessError) -> Advance {
+        standing?.end()
+        return try goOn(atMost: nanoseconds)
+    }
+
+    /// One second.
+    public static let patience: UInt64 = 1_000_000_000
+
+    private func goOn(atMost nanoseconds: UInt64) throws(LiveProcessError) -> Advance {
         do throws(Errno) {
             try tracee.resume(CLINUX_SYSCALL)
             return try awaitCallEnd(atMost: nanoseconds)

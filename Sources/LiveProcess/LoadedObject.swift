@@ -31,7 +31,18 @@ extension TargetProcess {
     /// The objects that the process has loaded, by address. Takes the permission
     /// to trace it.
     public func loadedObjects() throws(LiveProcessError) -> [LoadedObject] {
-        try loadedObjects(in: try memoryMap())
+        try mapAndObjects().objects
+    }
+
+    /// The mappings and the objects among them, at one moment.
+    public func mapAndObjects() throws(LiveProcessError) -> (
+        map: MemoryMap, objects: [LoadedObject]
+    ) {
+        let map = try memoryMap()
+        let objects = try whileStanding(\.objects) { () throws(LiveProcessError) in
+            try loadedObjects(in: map)
+        }
+        return (map, objects)
     }
 
     /// The objects that a map shows, by address.

@@ -59,9 +59,7 @@ struct RemoteCallRequest {
     func checkSeccomp(
         of thread: ThreadID, in target: TargetProcess
     ) throws(LiveProcessError) -> Bool {
-        guard seccomp == .refuse, let text = try? target.contents("task/\(thread)/status"),
-            let facts = ProcessFacts(parsing: text)
-        else { return false }
+        guard seccomp == .refuse, let facts = try? target.facts(of: thread) else { return false }
         if facts.seccompMode != 0 { throw .seccomp(target.id, thread: thread) }
         return facts.threadCount == 1
     }

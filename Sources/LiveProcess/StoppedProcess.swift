@@ -102,7 +102,7 @@ extension TargetProcess {
     /// Have all memory that they need allocated before.
     ///
     /// Of a process that was found by ``find(heldBy:)``, the held thread alone stands,
-    /// before as after.
+    /// before as after. It is not judged: it has run nothing of what is written to.
     ///
     /// Throws `cannotStopNow`, `alreadyTraced`, `notPermitted`, `ended` or
     /// `programChanged`; all threads run then.
@@ -112,7 +112,7 @@ extension TargetProcess {
         rehearsing rehearse: () -> Void = {},
         _ body: (inout StoppedProcess) -> R
     ) throws(LiveProcessError) -> StopOutcome<R> {
-        if let held { return try whileHeld(held, judge, body) }
+        if let held { return try whileHeld(held, body) }
         let outcome: Result<StopOutcome<R>, LiveProcessError>
         do throws(Errno) {
             let watch = SeizeWatch(self)
@@ -131,15 +131,13 @@ extension TargetProcess {
     }
 
     private func whileHeld<R>(
-        _ held: HeldThread, _ judge: (StoppedThread) -> Judgement,
-        _ body: (inout StoppedProcess) -> R
+        _ held: HeldThread, _ body: (inout StoppedProcess) -> R
     ) throws(LiveProcessError) -> StopOutcome<R> {
         var report = StopReport()
         report.began = monotonicNanoseconds()
         report.threadCount = 1
         let thread = StoppedThread(
             id: held.id, wasRunning: false, storage: try held.registers())
-        guard case .fine = judge(thread) else { return .givenUp(report) }
         var process = StoppedProcess(self, [thread])
         let value = body(&process)
         report.allStopped = monotonicNanoseconds() &- report.began

@@ -1,6 +1,7 @@
 import Addresses
 import ELFImage
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// A process that is looked at, and perhaps patched.
@@ -34,6 +35,9 @@ public final class TargetProcess: Sendable {
     private let memoryFile: Result<Descriptor, Errno>
     /// /proc/PID/auxv as it was: differs after an execve.
     private let auxiliaryBytes: [UInt8]
+    /// The program was seen to be one for 64-bit x86: with another program, this value
+    /// reads and writes nothing any more.
+    private let isSupported = Atomic<Bool>(false)
 
     /// Finds a process. This takes no permission; most of what is asked of it does.
     ///
@@ -197,15 +201,37 @@ public final class TargetProcess: Sendable {
 
     /// What the process is and does at this moment.
     public func facts() throws(LiveProcessError) -> ProcessFacts {
-        guard let facts = ProcessFacts(parsing: try memberContents("status")) else {
-            throw .malformed(
-                id, place: "/proc/\(id)/status", rule: "not in the known form", value: 0)
+        try whileStanding(\.facts) { () throws(LiveProcessError) in
+            try facts(in: memberContents("status"))
         }
-        return facts
+    }
+
+    /// The same of one of its threads.
+    func facts(of thread: ThreadID) throws(LiveProcessError) -> ProcessFacts {
+        if thread == member { return try facts() }
+        return try facts(in: contents("task/\(thread)/status"))
+    }
+
+    private func facts(in text: [UInt8]) throws(LiveProcessError) -> ProcessFacts {
+        if let facts = ProcessFacts(parsing: text) { return facts }
+        throw .malformed(id, place: "/proc/\(id)/status", rule: "not in the known form", value: 0)
+    }
+
+    /// What `look` finds, or found before where nothing can have changed since.
+    func whileStanding<Value: Sendable>(
+        _ place: any WritableKeyPath<StandingFacts.Known, Value?> & Sendable,
+        _ look: () throws(LiveProcessError) -> Value
+    ) throws(LiveProcessError) -> Value {
+        guard let standing = held?.standing else { return try look() }
+        return try standing.value(place, or: look)
     }
 
     /// The mappings at this moment.
     public func memoryMap() throws(LiveProcessError) -> MemoryMap {
+        try whileStanding(\.map) { () throws(LiveProcessError) in try readMemoryMap() }
+    }
+
+    private func readMemoryMap() throws(LiveProcessError) -> MemoryMap {
         guard let map = MemoryMap(parsing: try memberContents("maps")) else {
             throw .malformed(id, place: "/proc/\(id)/maps", rule: "not in the known form", value: 0)
         }
@@ -256,6 +282,7 @@ public final class TargetProcess: Sendable {
 
     /// Checks that the program is one for 64-bit x86. Throws `foreignProgram`.
     public func requireSupportedProgram() throws(LiveProcessError) {
+        if isSupported.load(ordering: .relaxed) { return }
         let header: [UInt8]
         do {
             header = try Descriptor.open("exe", in: memberFolder.rawValue).read(at: 0, count: 20)
@@ -269,11 +296,14 @@ public final class TargetProcess: Sendable {
         let machine = UInt16(header[18]) | UInt16(header[19]) << 8
         if machine != 62 { throw .foreignProgram(id, found: "a program for machine \(machine)") }
         if header[4] != 2 { throw .foreignProgram(id, found: "a 32-bit program") }
+        isSupported.store(true, ordering: .relaxed)
     }
 
     /// The auxiliary vector that the kernel gave the program, by type (AT_*).
     public func auxiliaryVector() throws(LiveProcessError) -> [UInt64: UInt64] {
-        let bytes = ByteView(try memberContents("auxv"))
+        // While the thread stands it is what it was when this value was made.
+        let isKnown = held?.standing != nil && !auxiliaryBytes.isEmpty
+        let bytes = ByteView(isKnown ? auxiliaryBytes : try memberContents("auxv"))
         var entries: [UInt64: UInt64] = [:]
         for offset in stride(from: 0, through: bytes.count - 16, by: 16) {
             // AT_NULL ends it.

@@ -36,12 +36,16 @@ public struct StartPatches: Sendable {
     /// The thread stands still afterwards, unless it has ended or does not come out of
     /// a system call; ``HeldThread/release()`` lets it go in any case.
     ///
-    /// - Parameter awaitsLibraries: whether patches of libraries are waited for in the
-    ///   same way. Otherwise only patches of the program are put in.
+    /// - Parameters:
+    ///   - process: the thread's, as ``TargetProcess/find(heldBy:)`` has found it.
+    ///   - awaitsLibraries: whether patches of libraries are waited for in the same way.
+    ///     Otherwise only patches of the program are put in.
     /// - Returns: a report for each patch of the program, and for all patches where
     ///   libraries are awaited, in the order in which the patches were given.
-    public func patchAtExec(_ thread: HeldThread, awaitsLibraries: Bool) -> [StartReport] {
-        run(thread) { session throws(StartFailure) in
+    public func patchAtExec(
+        _ thread: HeldThread, of process: TargetProcess, awaitsLibraries: Bool
+    ) -> [StartReport] {
+        run(thread, process) { session throws(StartFailure) in
             try session.note(.atExec)
             if !awaitsLibraries { session.dropWhatIsNotMapped() }
             try session.leadToLibraries()
@@ -55,11 +59,11 @@ public struct StartPatches: Sendable {
     ///
     /// Nothing is done where the file is closed again, or 64 system calls were made,
     /// and it was not mapped. As for what stands still afterwards, see
-    /// ``patchAtExec(_:awaitsLibraries:)``.
+    /// ``patchAtExec(_:of:awaitsLibraries:)``.
     ///
     /// - Returns: a report for each patch whose base was mapped.
-    public func patchAtMapping(_ thread: HeldThread) -> [StartReport] {
-        run(thread) { session throws(StartFailure) in
+    public func patchAtMapping(_ thread: HeldThread, of process: TargetProcess) -> [StartReport] {
+        run(thread, process) { session throws(StartFailure) in
             try session.note(.running)
             guard try session.leadToMapping() else { return session.dropAll() }
             session.dropWhatIsNotMapped()
@@ -68,11 +72,12 @@ public struct StartPatches: Sendable {
     }
 
     private func run(
-        _ thread: HeldThread, _ work: (inout StartSession) throws(StartFailure) -> Void
+        _ thread: HeldThread, _ process: TargetProcess,
+        _ work: (inout StartSession) throws(StartFailure) -> Void
     ) -> [StartReport] {
         var session: StartSession
         do throws(LiveProcessError) {
-            session = try StartSession(self, thread)
+            session = try StartSession(self, thread, process)
         } catch {
             return patches.map { StartReport(patch: $0, outcome: .failure(.process(error))) }
         }

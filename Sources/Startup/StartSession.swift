@@ -41,9 +41,11 @@ struct StartSession {
         case running
     }
 
-    init(_ start: StartPatches, _ thread: HeldThread) throws(LiveProcessError) {
+    init(
+        _ start: StartPatches, _ thread: HeldThread, _ process: TargetProcess
+    ) throws(LiveProcessError) {
         self.thread = thread
-        process = try TargetProcess.find(heldBy: thread)
+        self.process = process
         try process.requireSupportedProgram()
         options = start.options
         patches = start.patches

@@ -22,9 +22,9 @@ struct ApplyPlan {
         _ patches: [PatchFile], for process: TargetProcess, _ options: SwitchOptions
     ) throws(SwitchoverError) -> ApplyPlan {
         let surroundings = try process.looked { p throws(LiveProcessError) in
-            let map = try p.memoryMap()
+            let (map, objects) = try p.mapAndObjects()
             return PatchPlan.Surroundings(
-                process: p, map: map, objects: try p.loadedObjects(in: map),
+                process: p, map: map, objects: objects,
                 lookupOrder: options.lookupOrder, stack: try PatchStack(of: p, in: map),
                 images: options.images)
         }
@@ -147,6 +147,8 @@ extension ApplyPlan {
     ) throws(SwitchoverError) -> (PatchSwitch, SwitchGuards) {
         var change = PatchSwitch()
         var guards = SwitchGuards()
+        // Of a process that is held, no thread has run what is patched.
+        let mayBeActive = !options.allowsActiveOriginals && !process.isHeld
         for patch in linked {
             for (index, detour) in patch.payload.record.detours.enumerated() {
                 let site = stack.sites[detour.site]
@@ -154,7 +156,7 @@ extension ApplyPlan {
                 change.add(
                     index, of: patch.payload.record, patch.state, from: before,
                     to: .code(detour.entry), over: site.map(beneath) ?? .original)
-                if options.allowsActiveOriginals { continue }
+                guard mayBeActive else { continue }
                 for layer in site?.layers ?? [] {
                     guards.addPayload(stack.payloads[layer.payload].record)
                 }

@@ -21,7 +21,6 @@ struct SwitchWindow {
 
     private enum Ending {
         case written(isTidy: Bool)
-        case busy
         case differs(symbol: String, RemoteAddress, expected: [UInt8], found: [UInt8])
         case failed(RemoteAddress, LiveProcessError)
     }
@@ -107,38 +106,54 @@ struct SwitchWindow {
     private func attempt(
         frames: CallChains?, stays: inout Stays, isLast: Bool
     ) throws(SwitchoverError) -> Passage {
-        let map = try process.looked { p throws(LiveProcessError) in try p.memoryMap() }
-        var judge = ThreadJudge(
-            guarded(in: map), process: process, map: map, frames: frames, watched: stays.threads)
+        var judge = try judge(frames, stays)
         options.observe(.stopping)
         let outcome = try process.looked { p throws(LiveProcessError) in
             try p.withAllThreadsStopped(
                 judging: { thread in
-                    judge.isQuiet(thread) || (isLast && !judge.isFull) ? .fine : .giveUp
+                    let isQuiet = judge?.isQuiet(thread) ?? true
+                    return isQuiet || (isLast && judge?.isFull == false) ? .fine : .giveUp
                 },
                 rehearsing: { _ = comparePages() },
                 { stopped in
-                    let ending = judge.isQuiet ? write(&stopped) : Ending.busy
+                    let ending = judge?.isQuiet ?? true ? write(&stopped) : nil
                     options.observe(.releasing)
                     return ending
                 })
         }
-        switch outcome {
-        case .givenUp, .done(.busy, _):
-            let activities = judge.activities()
-            stays.note(activities, left: judge.left, at: ContinuousClock().now)
+        guard case .done(let ending?, let report) = outcome else {
+            let activities = judge?.activities() ?? []
+            stays.note(activities, left: judge?.left ?? [], at: ContinuousClock().now)
             throw .busy(activities, waited: .zero)
-        case .done(.written(let isTidy), let report):
+        }
+        return try passage(ending, report)
+    }
+
+    /// nil for a process that is held: no thread has run what is written to.
+    private func judge(
+        _ frames: CallChains?, _ stays: Stays
+    ) throws(SwitchoverError) -> ThreadJudge? {
+        if process.isHeld { return nil }
+        let map = try process.looked { p throws(LiveProcessError) in try p.memoryMap() }
+        return ThreadJudge(
+            guarded(in: map), process: process, map: map, frames: frames, watched: stays.threads)
+    }
+
+    private func passage(
+        _ ending: Ending, _ report: StopReport
+    ) throws(SwitchoverError) -> Passage {
+        switch ending {
+        case .written(let isTidy):
             if !report.hadRealTimePriority {
                 Logger(label: "hotpatch.switch").notice(
                     "no real-time priority: the stall may be longer on a busy machine")
             }
             return Passage(stop: report, attempts: 1, isTidy: isTidy)
-        case .done(.differs(let symbol, let address, let expected, let found), _):
+        case .differs(let symbol, let address, let expected, let found):
             throw .refused([
                 .bytesDiffer(symbol: symbol, address: address, expected: expected, found: found)
             ])
-        case .done(.failed(let address, let error), _):
+        case .failed(let address, let error):
             if case .writeNotSeen = error {
                 let found = (try? process.read(address, count: 5)) ?? []
                 let symbol = sequence.symbol(at: address) ?? "?"

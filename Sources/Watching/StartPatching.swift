@@ -24,9 +24,10 @@ struct StartPatching: Sendable {
         // hold it where it opens libraries that have patches themselves.
         let isLedOn = patches.contains { !$0.manifest.imports.isEmpty }
         if isLedOn { patches += bases.patchesOfLibraries }
-        return try outcome(of: try HeldThread(atExecOf: process), .start) { thread in
+        return try outcome(of: try HeldThread(atExecOf: process), .start) { thread, process in
             StartPatches(patches, options: options(series), patience: Self.way)
-                .patchAtExec(thread, awaitsLibraries: patches.count > series.patches.count)
+                .patchAtExec(
+                    thread, of: process, awaitsLibraries: patches.count > series.patches.count)
         }
     }
 
@@ -37,9 +38,9 @@ struct StartPatching: Sendable {
         _ thread: SeizedThread, _ series: InstalledBases.Series
     ) throws(LiveProcessError) -> ProcessOutcome? {
         let held = try HeldThread(thread.thread, of: thread.process)
-        return try outcome(of: held, .load) { held in
+        return try outcome(of: held, .load) { held, process in
             StartPatches(series.patches, options: options(series), patience: Self.way)
-                .patchAtMapping(held)
+                .patchAtMapping(held, of: process)
         }
     }
 
@@ -52,12 +53,12 @@ struct StartPatching: Sendable {
     /// Patches and lets go: what is told of it comes after.
     private func outcome(
         of thread: HeldThread, _ occasion: ProcessOutcome.Occasion,
-        _ patch: (HeldThread) -> [StartReport]
+        _ patch: (HeldThread, TargetProcess) -> [StartReport]
     ) throws(LiveProcessError) -> ProcessOutcome? {
         // While it is there for certain: a program may have ended a moment later.
         let process = try TargetProcess.find(heldBy: thread)
         let executable = (try? process.executablePath().path) ?? ""
-        let reports = patch(thread)
+        let reports = patch(thread, process)
         thread.release()
         let outcomes = reports.compactMap(PatchOutcome.init)
         let isDone = outcomes.allSatisfy { if case .success = $0.result { true } else { false } }

@@ -54,7 +54,7 @@ struct RunAttendance {
             timeout: .milliseconds(200),
             seccomp: Attendant.seccompPolicy(for: process, suspending: allowsSeccomp))
         let reports = StartPatches(patches.files, options: options)
-            .patchAtExec(held, awaitsLibraries: true)
+            .patchAtExec(held, of: process, awaitsLibraries: true)
             .filter(patches.concern)
         trail.note(reports.map { event($0, process) })
         let failures = reports.compactMap(\.failure)

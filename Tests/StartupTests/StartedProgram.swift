@@ -72,7 +72,8 @@ struct StartedProgram {
         guard case .exec(let thread) = try seized.awaitExec(atMost: 10_000_000_000) else {
             throw Errno.noSuchProcess
         }
-        let reports = StartPatches(patches).patchAtExec(thread, awaitsLibraries: true)
+        let reports = StartPatches(patches).patchAtExec(
+            thread, of: try TargetProcess.find(heldBy: thread), awaitsLibraries: true)
         thread.release()
         let line = try victim.readLine()
         victim.closeInput()
