@@ -56,6 +56,12 @@ extension TargetProcess {
         var objects: [LoadedObject] = []
         for (start, page) in zip(starts, pages) {
             let first = map.regions[start]
+            // lld maps the first page of a small file again, for each segment in it.
+            if let last = objects.last, last.range.contains(first.range.start),
+                last.inode == first.inode
+            {
+                continue
+            }
             guard let headers = MappedHeaders(page: page, mappedAt: first.range.start),
                 headers.extent.contains(first.range.start)
             else { continue }
