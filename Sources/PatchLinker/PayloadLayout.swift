@@ -198,6 +198,10 @@ private struct Needs {
         case .far(_, isFunction: true) where type.isNarrow:
             add(binding)
             add(.address(meaning))
+        case .absent where type == .plt32:
+            // A call that is made only where the function is there.
+            add(binding)
+            add(.address(meaning))
         default: break
         }
     }

@@ -184,7 +184,7 @@ struct Relocator {
                 at: offset)
             return
         case .absolute32, .absolute32Signed:
-            let value = try reachable(meaning, for: type.name) &+ UInt64(bitPattern: addend)
+            let value = try reachable(meaning, for: type) &+ UInt64(bitPattern: addend)
             // With a sign the highest bit would be taken for one.
             let highest: UInt64 = type == .absolute32 ? 0xffff_ffff : 0x7fff_ffff
             guard value <= highest else {
@@ -195,7 +195,7 @@ struct Relocator {
             image.write(Array(PayloadHeader.littleEndian(value).prefix(4)), at: offset)
             return
         case .pc32, .plt32:
-            target = try reachable(meaning, for: type.name)
+            target = try reachable(meaning, for: type)
         case .gotPCRelative, .gotPCRelativeRelaxable, .rexGOTPCRelativeRelaxable:
             target = try word(.address(meaning))
         case .tlsInitialExec:
@@ -250,14 +250,17 @@ struct Relocator {
         }
     }
 
-    /// S or L, whichever a 32-bit displacement reaches.
+    /// S or L, whichever a 32-bit displacement reaches. What is absent can be called,
+    /// which nobody does, but its address is none.
     private func reachable(
-        _ meaning: PatchObject.Meaning, for use: String
+        _ meaning: PatchObject.Meaning, for use: PatchRelocation
     ) throws(LinkError) -> UInt64 {
-        if case .bound(let binding) = meaning, let offset = layout.stubs[binding] {
+        if case .bound(let binding) = meaning, binding != .absent || use == .plt32,
+            let offset = layout.stubs[binding]
+        {
             return address(at: offset).rawValue
         }
-        return try address(of: meaning, for: use)
+        return try address(of: meaning, for: use.name)
     }
 
     private func threadPointerOffset(
