@@ -6,21 +6,14 @@ import Patchability
 /// and proves it: code is the same but for what the linker filled in, and what it
 /// filled in tells where everything else is.
 final class BaseLocator {
-    /// Where something is in the base.
-    enum Location: Hashable {
-        case address(LinkAddress)
-        /// Bytes from the start of the thread-local segment.
-        case threadLocal(UInt64)
-    }
-
     let object: CompiledObject
     private let base: any LinkedBase
-    private let words: BaseWords
+    private let references: BaseReferences
     private let decoder: InstructionDecoder
     /// Of sections of the object.
     private var located: [Int: LinkAddress] = [:]
     /// What matched functions say of the sections that they refer to.
-    private var implied: [Int: Set<Location>] = [:]
+    private var implied: [Int: Set<BaseLocation>] = [:]
     private var matches: [CodePlace: Result<BaseCodeMatch, BaseDifference.Failure>] = [:]
     private var usersAreMatched = false
 
@@ -35,7 +28,7 @@ final class BaseLocator {
     ) {
         self.object = object
         self.base = base
-        self.words = words
+        references = BaseReferences(object: object, base: base, words: words)
         self.decoder = decoder
     }
 
@@ -48,7 +41,7 @@ final class BaseLocator {
         guard let atom = object.atoms[section] else {
             throw .notInBase(object: object.name, name: "section \(section)", base: base.name)
         }
-        var candidates = candidates(for: atom, kinds: [.function])
+        var candidates = references.candidates(for: atom, kinds: [.function])
         if candidates.isEmpty {
             matchUsers()
             candidates = addresses(implied[section] ?? [])
@@ -81,21 +74,7 @@ final class BaseLocator {
         return address
     }
 
-    /// The places of that name; of a local one those of the same source, as far as
-    /// the base tells.
-    private func candidates(
-        for atom: Atom, kinds: Set<BaseDefinition.Kind>
-    ) -> [LinkAddress] {
-        let names = atom.labels.filter { $0.value.rawValue == 0 }.map(\.name)
-        var all: Set<BaseDefinition> = []
-        for name in names { all.formUnion(base.definitions(of: name)) }
-        let fitting = all.filter { kinds.contains($0.kind) }
-        let same = fitting.filter { $0.sourceFile == object.sourceFile }
-        let chosen = atom.isGlobal || same.isEmpty ? fitting : same
-        return Set(chosen.map(\.address)).sorted()
-    }
-
-    private func addresses(_ locations: Set<Location>) -> [LinkAddress] {
+    private func addresses(_ locations: Set<BaseLocation>) -> [LinkAddress] {
         locations.compactMap { if case .address(let address) = $0 { address } else { nil } }
             .sorted()
     }
@@ -132,7 +111,7 @@ final class BaseLocator {
                 text(code, error.baseOffset, address))
         }
         for reference in match.references {
-            if let found = contradiction(reference, in: match) {
+            if let found = references.contradiction(reference) {
                 throw failure(
                     section, address, reference.place,
                     text(atom.bytes, reference.place, address) + " with '"
@@ -160,82 +139,13 @@ final class BaseLocator {
 
     // MARK: - What a function refers to
 
-    /// What the base has instead of what a reference of the object names; nil where
-    /// it may be that.
-    private func contradiction(
-        _ reference: BaseCodeMatch.Reference, in match: BaseCodeMatch
-    ) -> String? {
-        let target = object.target(of: reference.relocation, lead: reference.lead)
-        guard let location = location(of: reference.value, target) else { return nil }
-        switch (target, location) {
-        case (.name(let name, let offset, _), .address(let address)):
-            return contradiction(name, at: address.wrapping(by: 0 &- offset))
-        case (.literal(let index, let anchor, let distance), .address(let address)):
-            guard let atom = object.atoms[index] else { return nil }
-            return contradiction(
-                atom, literalAt: anchor, at: address.wrapping(by: 0 &- distance))
-        case (.atom(let index, let offset), .address(let address)):
-            guard let atom = object.atoms[index] else { return nil }
-            let start = address.wrapping(by: 0 &- offset)
-            guard !atom.isToldByContent, offset == 0 || atom.kind != .code else { return nil }
-            let known = candidates(for: atom, kinds: [.function, .object])
-            return known.isEmpty || known.contains(start) ? nil : "\(start)"
-        default:
-            return nil
-        }
-    }
-
-    /// Where the reference leads, the words of the offset table followed.
-    private func location(of value: BaseCodeMatch.Value, _ target: Target) -> Location? {
-        switch value {
-        case .address(let address): return .address(address)
-        case .word(let word):
-            switch words[word] {
-            case .address(let address): return .address(address)
-            case .symbol(let name, _):
-                // By its name it is known as well as by its address.
-                if case .name(name, _, _) = target { return nil }
-                return base.definitions(of: name).first.map { .address($0.address) }
-            default: return nil
-            }
-        case .threadOffset(let offset):
-            return base.image.threadPointerOffset.map {
-                .threadLocal($0 &+ UInt64(bitPattern: offset))
-            }
-        case .unknown: return nil
-        }
-    }
-
-    private func contradiction(_ name: String, at address: LinkAddress) -> String? {
-        let known = base.definitions(of: name).filter { $0.kind != .threadLocal }
-        if known.contains(where: { $0.address == address }) { return nil }
-        // Its stub in the procedure linkage table, or nothing that has a name.
-        guard let record = base.catalog.function(at: address) else {
-            return known.isEmpty ? nil : "\(address)"
-        }
-        let names = record.names.map(\.text)
-        if record.kind == .pltStub {
-            return names.isEmpty || names.contains(name + "@plt") ? nil : names.first
-        }
-        return names.contains(name) ? nil : record.displayName
-    }
-
-    private func contradiction(
-        _ atom: Atom, literalAt offset: Int64, at address: LinkAddress
-    ) -> String? {
-        guard let literal = atom.literal(at: offset), atom.relocations.isEmpty else { return nil }
-        let range = AddressRange(start: address, count: UInt64(literal.count))
-        let found = range.flatMap { try? base.image.bytes(at: $0) }
-        return found?.array() == literal.array() ? nil : "other bytes at \(address)"
-    }
-
     /// Notes where a matched function has what it refers to.
     private func learn(from section: Int, at address: LinkAddress) {
         guard case .success(let match) = match(section, at: address) else { return }
         for reference in match.references {
             let target = object.target(of: reference.relocation, lead: reference.lead)
             guard case .atom(let index, let offset) = target, let atom = object.atoms[index],
-                let location = location(of: reference.value, target)
+                let location = references.location(of: reference.value, target)
             else { continue }
             if atom.kind == .code, offset != 0 { continue }
             switch location {
@@ -254,7 +164,7 @@ final class BaseLocator {
         guard !usersAreMatched else { return }
         usersAreMatched = true
         for (section, atom) in object.atoms where atom.kind == .code && located[section] == nil {
-            let candidates = candidates(for: atom, kinds: [.function])
+            let candidates = references.candidates(for: atom, kinds: [.function])
             guard candidates.count == 1, let address = candidates.first,
                 case .success = match(section, at: address)
             else { continue }
@@ -267,7 +177,7 @@ final class BaseLocator {
 
     /// Where the base has the datum in `section`: where matched functions refer to
     /// it, or where its name says.
-    func datum(_ section: Int) throws(ChangeError) -> Location {
+    func datum(_ section: Int) throws(ChangeError) -> BaseLocation {
         guard let atom = object.atoms[section] else {
             throw .notInBase(object: object.name, name: "section \(section)", base: base.name)
         }
@@ -276,7 +186,7 @@ final class BaseLocator {
         var told = implied[section] ?? []
         if told.isEmpty {
             told = Set(
-                candidates(for: atom, kinds: kinds).map {
+                references.candidates(for: atom, kinds: kinds).map {
                     isThreadLocal ? .threadLocal($0.rawValue) : .address($0)
                 })
         }

@@ -23,6 +23,8 @@ public enum ChangeError: Error, Sendable {
     case relocation(object: String, function: String, type: UInt32, symbol: String)
     case farData(function: String, name: String, library: String)
     case threadLocalAccess(object: String, function: String, symbol: String)
+    case foreignThreadLocal(object: String, function: String, symbol: String, base: String)
+    case threadDescriptor(object: String, function: String, symbol: String)
 
     // The base.
     /// None of the objects that changed is a part of it.
@@ -57,6 +59,8 @@ public enum ChangeError: Error, Sendable {
         case .relocation: "diff.relocation"
         case .farData: "diff.far-data"
         case .threadLocalAccess: "diff.thread-local-access"
+        case .foreignThreadLocal: "diff.foreign-thread-local"
+        case .threadDescriptor: "diff.thread-descriptor"
         case .otherProgram: "diff.other-program"
         case .baseDiffers: "diff.base-differs"
         case .notInBase: "diff.not-in-base"
@@ -163,6 +167,13 @@ extension ChangeError: CustomStringConvertible {
         case .threadLocalAccess(let object, let function, let symbol):
             "'\(function)' of '\(object)' counts on the place of the thread-local variable "
                 + "'\(symbol)' in a program, and the base is a library; compile with -fPIC"
+        case .foreignThreadLocal(let object, let function, let symbol, let base):
+            "'\(function)' of '\(object)' uses the thread-local variable '\(symbol)', which is not one "
+                + "of '\(base)'; a patch reaches those of its base only: use a function that has it"
+        case .threadDescriptor(let object, let function, let symbol):
+            "'\(function)' of '\(object)' asks for the thread-local variable '\(symbol)' by a "
+                + "descriptor (-mtls-dialect=gnu2), which a patch of a library has none of; make the "
+                + "change in a function that does not use it, which this one can call"
         default: ""
         }
     }

@@ -80,6 +80,9 @@ struct CodeReader {
 
     mutating func skip(_ line: CodeLine) { offset = line.end }
 
+    /// Goes on at `offset`, which is not before where it is.
+    mutating func skip(to offset: Int) { self.offset = max(self.offset, offset) }
+
     /// Goes on behind nops and int3.
     mutating func skipPadding() {
         while let line, line.isPadding { skip(line) }
@@ -97,10 +100,14 @@ struct CodePairReader {
     }
 
     /// The next instruction of each; nil where one is at its end. Padding is passed over
-    /// where it differs, since alignment depends on the lengths of what stands before.
-    mutating func next() -> (CodeLine, CodeLine)? {
+    /// where it differs, since alignment depends on the lengths of what stands before;
+    /// unless it is no padding but what became of an instruction.
+    mutating func next(
+        orWhere isPair: (CodeLine, CodeLine) -> Bool = { _, _ in false }
+    ) -> (CodeLine, CodeLine)? {
         while let a = first.line, let b = second.line {
-            guard a.isPadding != b.isPadding || a.isPadding && a.length != b.length else {
+            let isPadded = a.isPadding != b.isPadding || a.isPadding && a.length != b.length
+            guard isPadded, !isPair(a, b) else {
                 first.skip(a)
                 second.skip(b)
                 return (a, b)
@@ -112,7 +119,10 @@ struct CodePairReader {
         return nil
     }
 
-    mutating func skipPaddingOfSecond() { second.skipPadding() }
+    mutating func skip(toFirst offset: Int, second other: Int) {
+        first.skip(to: offset)
+        second.skip(to: other)
+    }
 
     /// Whether nothing but padding is left of both.
     mutating func reachesEnds() -> Bool {

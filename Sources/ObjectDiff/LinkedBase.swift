@@ -39,7 +39,10 @@ struct BaseWords {
     enum Word: Hashable {
         case address(LinkAddress)
         case symbol(String, addend: Int64)
-        /// Something that depends on the thread or the module.
+        /// A distance of a variable of its own from the start of its thread-local block,
+        /// or what the loader makes of that.
+        case blockOffset(Int64)
+        /// The number of a module, or something that depends on the processor.
         case other
     }
 
@@ -48,15 +51,21 @@ struct BaseWords {
     init(_ image: ELFImage) throws(ELFError) {
         var words: [LinkAddress: Word] = [:]
         let table = try image.symbolTable(.dynamic)
+        func symbol(_ relocation: Relocation) -> Word {
+            let name = table?.name(Int(relocation.symbolIndex)) ?? ""
+            return .symbol(name, addend: relocation.addend)
+        }
         for relocation in try image.dynamicRelocations() {
             switch relocation.type {
             case .relative:
                 words[relocation.offset] = .address(
                     LinkAddress(rawValue: UInt64(bitPattern: relocation.addend)))
             case .globalData, .jumpSlot, .absolute64:
-                let index = Int(relocation.symbolIndex)
-                words[relocation.offset] = .symbol(
-                    table?.name(index) ?? "", addend: relocation.addend)
+                words[relocation.offset] = symbol(relocation)
+            case .blockOffset, .threadOffset, .threadDescriptor:
+                words[relocation.offset] =
+                    relocation.symbolIndex == 0
+                    ? .blockOffset(relocation.addend) : symbol(relocation)
             default:
                 words[relocation.offset] = .other
             }
@@ -65,4 +74,14 @@ struct BaseWords {
     }
 
     subscript(address: LinkAddress) -> Word? { words[address] }
+}
+
+extension RelocationType {
+    // psABI x86-64, table 4.9.
+    /// R_X86_64_DTPOFF64
+    fileprivate static let blockOffset = Self(rawValue: 17)
+    /// R_X86_64_TPOFF64
+    fileprivate static let threadOffset = Self(rawValue: 18)
+    /// R_X86_64_TLSDESC
+    fileprivate static let threadDescriptor = Self(rawValue: 36)
 }

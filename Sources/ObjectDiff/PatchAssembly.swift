@@ -5,15 +5,15 @@ import ELFImage
 struct PatchAssembly {
     /// An undefined symbol of the object, and what it is in the base.
     struct Binding: Hashable {
-        let location: BaseLocator.Location
+        let location: BaseLocation
         let isFunction: Bool
         let size: UInt64
     }
 
-    private let changes: ChangeSet
-    private let locators: [BaseLocator]
-    private let base: any LinkedBase
-    private var writer = ObjectWriter()
+    let changes: ChangeSet
+    let locators: [BaseLocator]
+    let base: any LinkedBase
+    var writer = ObjectWriter()
     private var outputs: [AtomPlace: Int] = [:]
     private var literals: Literals?
     /// The names that are given, with what they stand for.
@@ -28,7 +28,7 @@ struct PatchAssembly {
 
     private enum Name: Hashable {
         case own(AtomPlace, Int)
-        case bound(BaseLocator.Location)
+        case bound(BaseLocation)
         case external
     }
 
@@ -129,6 +129,11 @@ struct PatchAssembly {
         }
         var reader = CodeReader(atom.bytes)
         while let line = reader.line {
+            if let form = relaxation(line, atom) {
+                try write(form, line, of: place, output)
+                reader.skip(to: line.offset + form.length)
+                continue
+            }
             for relocation in atom.relocations(in: line.offset..<line.end) {
                 let kind = RelocationKind(rawValue: relocation.type.rawValue)
                 let isRelative = kind?.isPCRelative ?? false
@@ -155,6 +160,24 @@ struct PatchAssembly {
         if kind == .none { return }
         if let value = try constant(kind, destination, in: place) {
             return writer.overwrite(littleEndian(value), at: Int(clamping: offset), in: output)
+        }
+        if kind == .tlsLocalDynamic {
+            let block = OutputTarget.undefined(bind(Relaxation.blockName, at: .threadLocal(0)))
+            let type = RelocationKind.tlsGeneralDynamic.rawValue
+            return writer.add(
+                OutputRelocation(offset: offset, type: type, target: block, addend: 0 &- lead),
+                to: output)
+        }
+        if kind.isThreadLocal, case .name(let name, _, _) = destination,
+            !base.definitions(of: name).contains(where: { $0.kind == .threadLocal })
+        {
+            throw foreignVariable(relocation, in: place)
+        }
+        if kind == .tlsDescriptor || kind == .tlsDescriptorCall {
+            let object = changes.comparisons[place.object].after
+            throw .threadDescriptor(
+                object: object.name, function: changes.atom(place)?.name ?? "",
+                symbol: object.targetName(of: relocation))
         }
         guard kind.isLinkable(in: base.image), let (target, distance) = try target(destination)
         else {
@@ -196,11 +219,18 @@ struct PatchAssembly {
         let isFunction = atom?.kind == .code
         let location =
             isFunction
-            ? BaseLocator.Location.address(try locator.function(section))
+            ? BaseLocation.address(try locator.function(section))
             : try locator.datum(section)
-        let name = unique(atom?.name ?? "section.\(section)", for: .bound(location))
-        bindings[name] = Binding(
-            location: location, isFunction: isFunction, size: atom?.symbol?.size ?? 0)
+        return bind(
+            atom?.name ?? "section.\(section)", at: location, isFunction: isFunction,
+            size: atom?.symbol?.size ?? 0)
+    }
+
+    private mutating func bind(
+        _ name: String, at location: BaseLocation, isFunction: Bool = false, size: UInt64 = 0
+    ) -> String {
+        let name = unique(name, for: .bound(location))
+        bindings[name] = Binding(location: location, isFunction: isFunction, size: size)
         return name
     }
 
@@ -211,6 +241,11 @@ struct PatchAssembly {
         switch kind {
         case .threadOffset32:
             return try threadOffset(destination, in: place)
+        case .moduleOffset32:
+            guard base.image.kind == .sharedObject else {
+                return try threadOffset(destination, in: place)
+            }
+            return try blockOffset(destination).flatMap { UInt32(exactly: $0) }
         case .absolute32, .absolute32Signed:
             guard base.image.kind == .executable,
                 case .base(let home, let section, let offset) = destination
@@ -219,44 +254,13 @@ struct PatchAssembly {
             let isFunction = locator.object.atoms[section]?.kind == .code
             let location =
                 isFunction
-                ? BaseLocator.Location.address(try locator.function(section))
+                ? BaseLocation.address(try locator.function(section))
                 : try locator.datum(section)
             guard case .address(let address) = location else { return nil }
             return UInt32(exactly: address.rawValue &+ UInt64(bitPattern: offset))
         default:
             return nil
         }
-    }
-
-    /// The distance from the thread pointer of a thread-local variable of a program.
-    private func threadOffset(
-        _ destination: ChangeSet.Destination, in place: AtomPlace
-    ) throws(ChangeError) -> UInt32? {
-        func refuse(_ symbol: String) -> ChangeError {
-            .threadLocalAccess(
-                object: changes.name(of: place), function: changes.atom(place)?.name ?? "",
-                symbol: symbol)
-        }
-        let start: UInt64
-        let distance: Int64
-        switch destination {
-        case .base(let home, let section, let offset):
-            guard case .threadLocal(let found) = try locators[home.object].datum(section) else {
-                return nil
-            }
-            (start, distance) = (found, offset)
-        case .name(let name, let offset, _):
-            let found = base.definitions(of: name).filter { $0.kind == .threadLocal }
-            guard found.count == 1, let only = found.first else { throw refuse(name) }
-            (start, distance) = (only.address.rawValue, offset)
-        default:
-            return nil
-        }
-        guard base.image.kind != .sharedObject, let end = base.image.threadPointerOffset else {
-            throw refuse("thread-local data")
-        }
-        let value = Int64(bitPattern: start) &+ distance &- Int64(clamping: end)
-        return Int32(exactly: value).map(UInt32.init(bitPattern:))
     }
 
     // MARK: - Unwind tables

@@ -59,6 +59,11 @@ enum RelocationKind: UInt32 {
         }
     }
 
+    /// Whether its instruction starts to ask the loader for a thread-local variable.
+    var asksForBlock: Bool {
+        [.tlsGeneralDynamic, .tlsLocalDynamic, .tlsDescriptor, .tlsDescriptorCall].contains(self)
+    }
+
     /// Whether a symbol that it names is a thread-local variable.
     var isThreadLocal: Bool {
         switch self {
