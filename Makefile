@@ -19,7 +19,7 @@ FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 .NOTPARALLEL:
 .PHONY: help deps samples build dist install uninstall deb test test-real test-deb torture \
-        torture-starts lint format demo bench fuzz clean
+        torture-starts corpus lint format demo bench fuzz clean
 
 help:
 	@echo 'make demo     patch a running daemon under load and back, on the screen'
@@ -27,6 +27,7 @@ help:
 	@echo 'make test-real  a jump under every function of redis, nginx and sqlite3, under load'
 	@echo 'make torture  kill the tool COUNT=10000 times at its work, with SEED, and sum up'
 	@echo 'make torture-starts  start programs under the service, STARTS=1000 in each way'
+	@echo 'make corpus   fixes of Debian packages, live in their daemons (CASES="NAME ..." for some)'
 	@echo 'make build    the tool: .build/release/hotpatch'
 	@echo 'make dist     the tool with its manual and completions; make install puts them under PREFIX'
 	@echo 'make deb      a Debian package; make test-deb installs and removes it, in a copy of /'
@@ -113,6 +114,20 @@ torture: deps
 torture-starts: deps
 	HOTPATCH_STARTS=$(or $(STARTS),1000) \
 	    $(SWIFT) test --disable-xctest --filter WatchingTests.StartTests
+
+# Fixes that Debian's packages carry, made into patches and applied to the daemons under
+# load. What only this needs: compilers' work for the packages, and their clients.
+CORPUS := .build/corpus
+CORPUS_PACKAGES := apache2-utils bind9-dnsutils bison busybox curl dnsmasq-base dnsperf \
+                   dpkg-dev flex iproute2 libevent-dev libexpat1-dev libpcre2-dev libssl-dev \
+                   make mosquitto-clients netcat-openbsd nettle-dev patch pkg-config wrk \
+                   zlib1g-dev
+corpus: deps
+	@$(MAKE) --no-print-directory deps PACKAGES='$(CORPUS_PACKAGES)'
+	$(SWIFT) build -c release --product hotpatch
+	$(SWIFT) build -c release --product corpus
+	.build/release/corpus '$(CURDIR)/Tests/Corpus' '$(CURDIR)/$(CORPUS)' \
+	    '$(CURDIR)/docs/corpus.md' $(CASES)
 
 lint:
 	$(SWIFT) format lint --strict --parallel --recursive $(SWIFT_SOURCES)

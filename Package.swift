@@ -241,6 +241,12 @@ let package = Package(
                 "LiveProcess", "Switchover", "TestSupport", "TortureEngine", "hotpatch",
                 "torture-worker", system,
             ]),
+        // What `make corpus` runs: fixes of Debian's packages, tried on their daemons.
+        shim("CEntries"),
+        .executableTarget(
+            name: "corpus",
+            dependencies: ["CEntries", "JSONText", "TestSupport", "hotpatch", system],
+            path: "Tests/Corpus/Runner", swiftSettings: strict),
         tests(
             "ELFImageTests", ["Addresses", "ELFImage", "Patchability", "TestSupport", system]),
         tests(

@@ -52,8 +52,11 @@ public struct DiffBuilder {
     static func build(
         _ request: DiffRequest, sources: [String]?
     ) throws(AuthoringError) -> DiffReport {
+        let start = ContinuousClock.now
         var builder = try DiffBuilder(request, sources)
-        return try builder.run()
+        var report = try builder.run()
+        report.duration = ContinuousClock.now - start
+        return report
     }
 
     private init(_ request: DiffRequest, _ sources: [String]?) throws(AuthoringError) {
@@ -173,6 +176,8 @@ public struct DiffReport: Sendable {
     /// only.
     public let comparedFunctions: Int
     public let movedLines: Int
+    /// From the objects to the patch.
+    public internal(set) var duration = Duration.zero
 }
 
 extension BaseObject: LinkedBase {

@@ -75,6 +75,7 @@ extension DiffReport {
             also: [
                 JSONMember("comparedFunctions", .integer(Int64(comparedFunctions))),
                 JSONMember("movedLines", .integer(Int64(movedLines))),
+                JSONMember("comparedMilliseconds", .integer(duration.microseconds / 1000)),
             ])
     }
 

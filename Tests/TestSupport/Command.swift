@@ -47,6 +47,13 @@ public final class RunningCommand: Sendable {
 
     public func signal(_ number: Int32) { child.signal(number) }
 
+    /// What it has written to its standard output so far, in whole lines.
+    public func outputSoFar() throws -> String {
+        let bytes = try output.bytes()
+        let end = bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
+        return String(decoding: bytes[..<end], as: UTF8.self)
+    }
+
     /// What it has written to its standard error so far.
     public func errorOutputSoFar() throws -> String {
         String(decoding: try errors.bytes(), as: UTF8.self)
