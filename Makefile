@@ -4,7 +4,7 @@
 SWIFT ?= swift
 RELEASE_FLAGS := -c release --static-swift-stdlib
 SWIFT_SOURCES := Package.swift Sources Tests Benchmarks packaging
-PACKAGES := binutils gcc libc6-dev libcapstone-dev libdw-dev libelf-dev \
+PACKAGES := binutils g++ gcc libc6-dev libcapstone-dev libdw-dev libelf-dev \
             libjansson-dev libsodium-dev mandoc patch pkg-config
 
 # Where `make install` puts things; DESTDIR comes before all of it.

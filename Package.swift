@@ -67,6 +67,7 @@ let package = Package(
         shim("CDigest", over: ["LibSodium"]),
         shim("CJSON", over: ["LibJansson"]),
         shim("CLinuxTrace"),
+        shim("CRunOnce"),
         shim("CTrials"),
         shim("CFanotify"),
         shim("CUnwind", over: ["LibDW"]),
@@ -91,7 +92,10 @@ let package = Package(
         room("Diagnosis", ["JSONText", "PatchStore", "CTrials", system]),
         room(
             "PatchLinker",
-            ["Addresses", "JSONText", "ELFImage", "Patchability", "PatchFile", "LiveProcess"]),
+            [
+                "Addresses", "JSONText", "ELFImage", "Patchability", "PatchFile", "LiveProcess",
+                "CRunOnce",
+            ]),
         room("Quiescence", ["Addresses", "ELFImage", "LiveProcess", "CUnwind", system]),
         room(
             "Switchover",

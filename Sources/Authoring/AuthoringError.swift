@@ -46,6 +46,7 @@ public enum AuthoringError: Error, Sendable {
     case copies(function: String, base: String, copies: [RemainingCopy])
     case contract(function: String, base: String, ContractObstacle)
     case originalNotCallable(function: String, base: String, OriginalRefusal)
+    case exceptions(function: String, base: String)
 
     // A change of sources.
     case emptyChange(patch: String)
@@ -62,7 +63,7 @@ public enum AuthoringError: Error, Sendable {
     public var isRefusal: Bool {
         switch self {
         case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
-            .contract, .originalNotCallable, .outputIsInput, .patch(.outputTaken):
+            .contract, .originalNotCallable, .exceptions, .outputIsInput, .patch(.outputTaken):
             true
         case .change(let error): error.isRefusal
         default: false
@@ -99,6 +100,7 @@ public enum AuthoringError: Error, Sendable {
         case .indirectFunction: "build.indirect-function"
         case .copies: "build.copies"
         case .contract(_, _, let obstacle): "build.contract-\(obstacle.code)"
+        case .exceptions: "build.exceptions"
         case .emptyChange: "build.empty-change"
         case .commandFailed: "build.command-failed"
         case .nothingCompiled: "build.nothing-compiled"
@@ -173,7 +175,7 @@ extension AuthoringError: CustomStringConvertible {
             .oneFunction, .originalNotReplaced:
             nameText
         case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
-            .contract, .originalNotCallable:
+            .contract, .originalNotCallable, .exceptions:
             refusalText
         }
     }
@@ -304,6 +306,11 @@ extension AuthoringError: CustomStringConvertible {
                 + (name == inBase && !name.contains(".")
                     ? "'extern'" : "'extern' with asm(\"\(inBase)\") behind its name")
                 + " to use the base's, or say --new-data \(name) to have another one"
+        case .exceptions(let function, let base):
+            "exceptions may pass through the new '\(function)', and the program's unwinder cannot be "
+                + "told of it: neither '\(base)' nor a library that it is linked with has libgcc's "
+                + "\(FrameRegistry.functionName); where none is thrown through what is replaced, "
+                + "say --accept-exceptions"
         case .threadLocal(let name):
             "the fix defines the thread-local variable '\(name)': threads that run already have no "
                 + "room for it; use one of the base, or a table by thread id"

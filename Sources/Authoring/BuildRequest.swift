@@ -19,6 +19,9 @@ public struct BuildRequest: Sendable {
     public var picks: [String: Pick] = [:]
     /// Whether clones and inlined copies of a replaced function may stay.
     public var acceptCopies = false
+    /// Whether the author knows that no exception passes through what is replaced, so
+    /// that no unwinder is told of it.
+    public var acceptExceptions = false
     /// Variables of which the fix shall have its own, though the base has one
     /// of that name.
     public var newData: Set<String> = []

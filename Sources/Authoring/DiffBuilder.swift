@@ -17,7 +17,8 @@ public struct DiffRequest: Sendable {
     public var label: PatchLabel
     /// Whether clones and inlined copies of a replaced function may stay.
     public var acceptCopies = false
-    /// Whether the author knows that no exception passes through what is replaced.
+    /// Whether the author knows that no exception passes through what is replaced, so
+    /// that no unwinder is told of it.
     public var acceptExceptions = false
     /// Types that may have another layout after the change.
     public var acceptedLayouts: Set<String> = []
@@ -87,9 +88,6 @@ public struct DiffBuilder {
             throw AuthoringError.object(error)
         }
         let manifest = try manifest(change, image)
-        if !request.acceptExceptions, base.throwsExceptions, let first = manifest.functions.first {
-            throw AuthoringError.change(.exceptions(function: first.symbol, base: base.name))
-        }
         do throws(PatchFileError) {
             let (bytes, patch) = try PatchFile.make(
                 object: change.object, manifest: manifest, name: request.output.string)
@@ -136,9 +134,14 @@ public struct DiffBuilder {
         let own = change.bindings.map {
             BaseSymbol(name: $0.name, location: $0.definition.location, size: $0.size)
         }
+        let functions = try functions(change, image)
+        let registries = try Unwinders(base: base, libraries: libraries).registries(
+            for: image, replacing: functions.first?.symbol ?? "",
+            accepted: request.acceptExceptions)
         return request.label.manifest(
-            base: try base.manifestEntry(), functions: try functions(change, image),
-            baseSymbols: own + resolver.baseSymbols, imports: resolver.imports)
+            base: try base.manifestEntry(), functions: functions,
+            baseSymbols: own + resolver.baseSymbols, imports: resolver.imports,
+            runsOnce: RunsOnce(registries: registries))
     }
 
     private mutating func functions(
@@ -192,16 +195,6 @@ extension BaseObject: LinkedBase {
             return BaseDefinition(
                 address: entry.value, kind: kind,
                 sourceFile: entry.isLocal ? entry.sourceFile : nil)
-        }
-    }
-}
-
-extension BaseObject {
-    /// Whether exceptions of C++ may pass through its functions: it or what it is
-    /// linked with raises them, and it has code that catches or cleans up.
-    fileprivate var throwsExceptions: Bool {
-        ["__gxx_personality_v0", "__cxa_throw", "__cxa_begin_catch"].contains {
-            importedSymbol($0) != nil || !symbols(named: $0).isEmpty
         }
     }
 }

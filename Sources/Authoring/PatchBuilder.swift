@@ -183,9 +183,13 @@ public struct PatchBuilder {
             base: base, libraries: libraries, picks: request.picks)
         try resolver.resolve(fix.references)
         let functions = try replacedFunctions(pairs, fix)
+        let registries = try Unwinders(base: base, libraries: libraries).registries(
+            for: fix.image, replacing: functions.first?.symbol ?? "",
+            accepted: request.acceptExceptions)
         return request.label.manifest(
             base: try base.manifestEntry(), functions: functions,
-            baseSymbols: resolver.baseSymbols, imports: resolver.imports)
+            baseSymbols: resolver.baseSymbols, imports: resolver.imports,
+            runsOnce: RunsOnce(registries: registries))
     }
 
     private mutating func replacedFunctions(

@@ -26,12 +26,12 @@ public struct PatchLabel: Sendable {
     /// The manifest of a patch that says this, and does that.
     func manifest(
         base: Base, functions: [ReplacedFunction], baseSymbols: [BaseSymbol],
-        imports: [ImportedSymbol]
+        imports: [ImportedSymbol], runsOnce: RunsOnce
     ) -> PatchManifest {
         PatchManifest(
             name: name, version: version, description: description, references: references,
             isCumulative: isCumulative, requires: requires, supersedes: supersedes,
             fixedIn: fixedIn, base: base, functions: functions, baseSymbols: baseSymbols,
-            imports: imports)
+            imports: imports, runsOnce: runsOnce)
     }
 }

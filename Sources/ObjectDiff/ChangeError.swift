@@ -16,7 +16,6 @@ public enum ChangeError: Error, Sendable {
     case changedData(object: String, name: String, place: DataPlace)
     case changedLayout(object: String, LayoutChange)
     case changedSignature(function: String, SignatureChange, caller: Place)
-    case exceptions(function: String, base: String)
     case changedInitialiser(object: String, name: String)
     case newThreadLocal(object: String, name: String)
     case unclearVariable(object: String, name: String)
@@ -52,7 +51,6 @@ public enum ChangeError: Error, Sendable {
         case .changedData: "diff.changed-data"
         case .changedLayout: "diff.changed-layout"
         case .changedSignature: "diff.changed-signature"
-        case .exceptions: "diff.exceptions"
         case .changedInitialiser: "diff.changed-initialiser"
         case .newThreadLocal: "diff.new-thread-local"
         case .unclearVariable: "diff.unclear-variable"
@@ -143,10 +141,6 @@ extension ChangeError: CustomStringConvertible {
             "the change makes '\(function)' a '\(change.after)' where it was a '\(change.before)', and "
                 + "\(caller), which is in none of the objects, calls it as it was; name the object "
                 + "with it before and after too"
-        case .exceptions(let function, let base):
-            "'\(base)' throws exceptions, and none could pass through the new '\(function)', whose "
-                + "unwind tables the program would not know; where none does, say "
-                + "--accept-exceptions"
         case .changedInitialiser(let object, let name):
             "the change alters what runs when the program starts (\(name) of '\(object)'), which "
                 + "has run already; make the same change where a function first needs it"

@@ -9,6 +9,33 @@ extension PatchManifest {
         try checkOverlaps()
         try checkSymbolLists()
         try checkSeries()
+        try checkRunsOnce()
+    }
+
+    /// Each unwinder once, each callback once, and none that is another thing besides.
+    private func checkRunsOnce() throws(PatchDefect) {
+        var inBase = 0
+        var imported = 0
+        for registry in runsOnce.registries {
+            switch registry {
+            case .base: inBase += 1
+            case .imported(let symbol):
+                imported += 1
+                guard symbol.name == FrameRegistry.functionName, symbol.kind == .function,
+                    !symbol.weak, symbol.library != nil
+                else { throw PatchDefect.frameRegistry(symbol.name) }
+            }
+        }
+        if inBase > 1 || imported > 1 {
+            throw PatchDefect.listedTwice(name: FrameRegistry.functionName)
+        }
+        var seen: Set<String> = []
+        for name in runsOnce.callbacks {
+            guard seen.insert(name).inserted else { throw PatchDefect.listedTwice(name: name) }
+            if functions.contains(where: { $0.replacement == name }) {
+                throw PatchDefect.callback(name, reason: "replaces a function of the base")
+            }
+        }
     }
 
     /// What it says of other patches can be kept.

@@ -19,6 +19,7 @@ extension PatchManifest {
         try cursor.allowOnly([
             "formatVersion", "name", "version", "description", "references", "cumulative",
             "requires", "supersedes", "fixedIn", "base", "functions", "baseSymbols", "imports",
+            "frameRegistries", "callbacks",
         ])
         self.init(
             name: try cursor.member("name").string(),
@@ -36,7 +37,23 @@ extension PatchManifest {
             base: try Base(try cursor.member("base")),
             functions: try cursor.member("functions").list(ReplacedFunction.init),
             baseSymbols: try cursor.member("baseSymbols").list(BaseSymbol.init),
-            imports: try cursor.member("imports").list(ImportedSymbol.init))
+            imports: try cursor.member("imports").list(ImportedSymbol.init),
+            runsOnce: RunsOnce(
+                registries: try cursor.optionalMember("frameRegistries")?
+                    .list(FrameRegistry.init) ?? [],
+                callbacks: try cursor.optionalMember("callbacks")?
+                    .list { name throws(JSONError) in try name.symbolName() } ?? []))
+    }
+}
+
+extension FrameRegistry {
+    fileprivate init(_ cursor: JSONCursor) throws(JSONError) {
+        try cursor.allowOnly(["address", "import"])
+        if let symbol = try cursor.optionalMember("import") {
+            self = .imported(try ImportedSymbol(symbol))
+        } else {
+            self = .base(try cursor.member("address").address())
+        }
     }
 }
 

@@ -18,7 +18,15 @@ extension PatchManifest {
                 JSONMember("functions", .array(functions.map(\.json))),
                 JSONMember("baseSymbols", .array(baseSymbols.map(\.json))),
                 JSONMember("imports", .array(imports.map(\.json))),
-            ])
+            ] + onceMembers)
+    }
+
+    /// Left out as the others are; a program that does not know of them refuses them.
+    private var onceMembers: [JSONMember] {
+        [
+            JSONMember("frameRegistries", .array(runsOnce.registries.map(\.json))),
+            JSONMember("callbacks", .array(runsOnce.callbacks.map(JSONValue.string))),
+        ].filter { $0.value != .array([]) }
     }
 
     /// Left out where there is nothing to say, so that programs that do not know of
@@ -29,6 +37,15 @@ extension PatchManifest {
             JSONMember("supersedes", .array(supersedes.map(JSONValue.string))),
             JSONMember("fixedIn", .array(fixedIn.map { .string("\($0)") })),
         ].filter { $0.value != .array([]) }
+    }
+}
+
+extension FrameRegistry {
+    fileprivate var json: JSONValue {
+        switch self {
+        case .base(let address): ["address": address.json]
+        case .imported(let symbol): ["import": symbol.json]
+        }
     }
 }
 

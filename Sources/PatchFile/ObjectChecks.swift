@@ -207,20 +207,27 @@ extension ObjectChecks {
 
     private func checkReplacements() throws(PatchDefect) {
         for function in manifest.functions {
-            func refuse(_ reason: String) -> PatchDefect {
-                .replacement(
-                    symbol: function.symbol, replacement: function.replacement, reason: reason)
-            }
-            let found = definitions[function.replacement] ?? []
-            guard let index = found.first else { throw refuse("is not in the object") }
-            guard found.count == 1 else { throw refuse("is defined \(found.count) times") }
-            let symbol = symbols[index]
-            guard symbol.type == .function, symbol.size > 0,
-                case .section(let index) = symbol.section,
-                let section = loadedSection(index), section.isExecutable,
-                section.type == .programBits
-            else { throw refuse("is not a function with code") }
+            guard let reason = reasonAgainstCalling(function.replacement) else { continue }
+            throw .replacement(
+                symbol: function.symbol, replacement: function.replacement, reason: reason)
         }
+        for name in manifest.runsOnce.callbacks {
+            if let reason = reasonAgainstCalling(name) { throw .callback(name, reason: reason) }
+        }
+    }
+
+    /// Why `name` is not one function of the object; nil where it is.
+    private func reasonAgainstCalling(_ name: String) -> String? {
+        let found = definitions[name] ?? []
+        guard let index = found.first else { return "is not in the object" }
+        guard found.count == 1 else { return "is defined \(found.count) times" }
+        let symbol = symbols[index]
+        guard symbol.type == .function, symbol.size > 0,
+            case .section(let index) = symbol.section,
+            let section = loadedSection(index), section.isExecutable,
+            section.type == .programBits
+        else { return "is not a function with code" }
+        return nil
     }
 }
 

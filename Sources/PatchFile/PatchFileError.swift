@@ -104,6 +104,7 @@ public enum PatchDefect: Error, Equatable, Sendable {
     case namesItself(String)
     case requiresWhatItSupersedes(String)
     case fixedInItsBase(BaseIdentity)
+    case frameRegistry(String)
 
     // Of the object.
     case notRelocatable(ELFImage.Kind)
@@ -132,6 +133,7 @@ public enum PatchDefect: Error, Equatable, Sendable {
 
     // Between the two.
     case replacement(symbol: String, replacement: String, reason: String)
+    case callback(String, reason: String)
 }
 
 extension PatchDefect: CustomStringConvertible {
@@ -163,6 +165,10 @@ extension PatchDefect: CustomStringConvertible {
             "it requires '\(name)', whose place it takes"
         case .fixedInItsBase(let base):
             "it names its own base \(base) among the builds that contain the fix"
+        case .frameRegistry(let name):
+            "it names '\(name)' where \(FrameRegistry.functionName) of a library is wanted"
+        case .callback(let name, let reason):
+            "the callback '\(name)' \(reason)"
         case .notRelocatable(let kind):
             "it is not a relocatable object but of the kind '\(kind.rawValue)'"
         case .manifestSections(let count):

@@ -32,13 +32,15 @@ public struct PatchManifest: Equatable, Sendable {
     public var baseSymbols: [BaseSymbol]
     /// Undefined symbols of the object that other objects of the process define.
     public var imports: [ImportedSymbol]
+    /// What runs in the target before any replacement does.
+    public var runsOnce: RunsOnce
 
     public init(
         name: String, version: String = "", description: String = "", references: [String] = [],
         isCumulative: Bool = false, requires: [PatchRequirement] = [],
         supersedes: [String] = [], fixedIn: [BaseIdentity] = [], base: Base,
         functions: [ReplacedFunction], baseSymbols: [BaseSymbol] = [],
-        imports: [ImportedSymbol] = []
+        imports: [ImportedSymbol] = [], runsOnce: RunsOnce = RunsOnce()
     ) {
         self.name = name
         self.version = version
@@ -52,6 +54,7 @@ public struct PatchManifest: Equatable, Sendable {
         self.functions = functions
         self.baseSymbols = baseSymbols
         self.imports = imports
+        self.runsOnce = runsOnce
     }
 
     /// A name is also part of file names and of the names of mappings: 1 to 64

@@ -13,9 +13,12 @@ import Patchability
 /// check, compute and jump on. A thread that a signal handler has switched out in
 /// the middle of a function is not seen (``SwitchOptions/reusesRooms``).
 enum Confinement {
-    static func holds(for object: PatchObject, _ functions: [ReplacedFunction]) -> Bool {
-        // A thunk calls the replacement, and the moved original is called.
-        guard functions.allSatisfy({ $0.contract == nil && !$0.callsOriginal }),
+    static func holds(for object: PatchObject, _ manifest: PatchManifest) -> Bool {
+        let functions = manifest.functions
+        // A thunk calls the replacement, and the moved original is called. An unwinder
+        // keeps the address of tables that it was told of.
+        guard manifest.runsOnce.isEmpty,
+            functions.allSatisfy({ $0.contract == nil && !$0.callsOriginal }),
             let decoder = try? Decoder()
         else { return false }
         // While a switch is interrupted, the moved entries run.

@@ -34,13 +34,16 @@ struct PayloadLayout {
     /// manifest; none where the detour may lead straight to it.
     private(set) var thunks: [Int: UInt64] = [:]
 
+    /// Of what runs once; nil where nothing does.
+    private(set) var once: OnceLayout?
     /// Of each detour's stub, by the function's index.
     private(set) var detourStubs: [UInt64] = []
     /// Of each original's moved entry, by the function's index; nil where it
     /// cannot be moved.
     private(set) var movedEntries: [UInt64?] = []
     let detourCount: Int
-    /// Of the unwind tables: that of the thunks, and behind it that of the object.
+    /// Of the unwind tables: that of the thunks, and behind it that of the object. Where
+    /// they are registered, a word of zero follows, which ends them.
     private(set) var unwind: Range<UInt64> = 0..<0
 
     /// Whole pages.
@@ -49,21 +52,30 @@ struct PayloadLayout {
     private(set) var writable: UInt64 = 0
 
     init(
-        of object: PatchObject, functions: [ReplacedFunction], movedEntries moved: [MovedEntry?],
+        of object: PatchObject, _ manifest: PatchManifest, movedEntries moved: [MovedEntry?],
         headerSize: UInt64
     ) throws(LinkError) {
+        let functions = manifest.functions
         detourCount = functions.count
+        var once = OnceLayout(manifest.runsOnce)
         let needs = try Needs(of: object)
         for piece in object.pieces where piece.section.alignment > PayloadExtent.pageSize {
             throw .alignment(section: piece.section.name, alignment: piece.section.alignment)
         }
         var cursor = headerSize
         for word in needs.words { words[word] = take(word.size, aligned: 8, from: &cursor) }
+        if let calls = once?.calls {
+            once?.table = take(OnceRoutine.tableSize(calls: calls), aligned: 8, from: &cursor)
+        }
+        let thunkCount = functions.count { $0.contract != nil }
         let unwindStart = take(
-            ThunkFrames.size(count: functions.count { $0.contract != nil }), aligned: 8,
-            from: &cursor)
+            ThunkFrames.size(
+                thunks: thunkCount + (once == nil ? 0 : 1),
+                gates: once == nil ? 0 : functions.count),
+            aligned: 8, from: &cursor)
         place(object.pieces.filter(\.isUnwindTable), in: .readOnly, from: &cursor)
         unwind = unwindStart..<cursor
+        if once != nil { _ = take(4, aligned: 1, from: &cursor) }
         place(object.pieces.filter { !$0.isUnwindTable }, in: .readOnly, from: &cursor)
         let codeStart = pageAligned(cursor)
         readOnly = codeStart
@@ -78,6 +90,11 @@ struct PayloadLayout {
             thunks[index] = take(
                 EntryThunk.length(for: contract), aligned: 16, from: &cursor)
         }
+        if once != nil {
+            once?.routine = take(
+                OnceRoutine.length, aligned: OnceRoutine.alignment, from: &cursor)
+            once?.gates = functions.map { _ in take(Gate.length, aligned: 16, from: &cursor) }
+        }
         for entry in moved {
             detourStubs.append(take(DetourStub.length, aligned: 16, from: &cursor))
             movedEntries.append(
@@ -87,11 +104,18 @@ struct PayloadLayout {
         code = dataStart - codeStart
 
         cursor = dataStart + PayloadState.size(detourCount: detourCount)
+        if once != nil {
+            once?.block = take(OnceRoutine.blockSize, aligned: 16, from: &cursor)
+            once?.objects = manifest.runsOnce.registries.map { _ in
+                take(OnceRoutine.registrySize, aligned: 16, from: &cursor)
+            }
+        }
         for binding in needs.stubs where binding.isIndirect {
             resolvedWords[binding] = take(8, aligned: 8, from: &cursor)
         }
         place(object.pieces, in: .writable, from: &cursor)
         writable = pageAligned(cursor) - dataStart
+        self.once = once
     }
 
     /// Where the unwind tables are in a payload at `start`, whose range was checked.

@@ -23,21 +23,25 @@ public struct PayloadPlan {
     /// The first instructions of each original, ready to be moved.
     let movedEntries: [MovedEntry?]
     private let isConfined: Bool
+    private let registries: [RemoteAddress]
     /// By symbol, why an original's first instructions cannot be moved.
     public let moveRefusals: [String: MoveRefusal]
 
     /// - Parameters:
     ///   - bindings: what each name in the manifest's `baseSymbols` and `imports`
     ///     is in the process.
+    ///   - registries: where those of the manifest's unwinders are.
     public init(
-        patch: PatchFile, bindings: [String: SymbolResolution], target: PatchedObject
+        patch: PatchFile, bindings: [String: SymbolResolution],
+        registries: [RemoteAddress] = [], target: PatchedObject
     ) throws(LinkError) {
         manifest = patch.manifest
+        self.registries = registries
         digest = Hexadecimal.text(patch.digest)
         object = try PatchObject(
             patch.object, functions: manifest.functions, bias: target.bias, bindings: bindings)
         self.target = target
-        isConfined = Confinement.holds(for: object, manifest.functions)
+        isConfined = Confinement.holds(for: object, manifest)
         (movedEntries, moveRefusals) = Self.movedEntries(of: manifest.functions, in: target)
         for function in manifest.functions where function.callsOriginal {
             guard let refusal = moveRefusals[function.symbol] else { continue }
@@ -52,7 +56,7 @@ public struct PayloadPlan {
             extent: PayloadExtent(start: nowhere, readOnly: 0, code: 0, writable: 0),
             unwind: AddressRange(emptyAt: nowhere), isConfined: isConfined, places: places)
         layout = try PayloadLayout(
-            of: object, functions: manifest.functions, movedEntries: movedEntries,
+            of: object, manifest, movedEntries: movedEntries,
             headerSize: UInt64(PayloadHeader.encode(record).count))
     }
 
@@ -87,6 +91,7 @@ public struct PayloadPlan {
         try linker.fillOffsetTable(in: &image)
         try linker.writeStubs(into: &image)
         try linker.relocate(&image)
+        let once = try linker.writeOnce(manifest.runsOnce, registries, into: &image)
         let entries = try linker.writeThunks(for: manifest.functions, into: &image)
         try linker.writeThunkFrames(for: manifest.functions, into: &image)
         let stubs = try linker.writeDetourStubs(into: &image)
@@ -111,7 +116,7 @@ public struct PayloadPlan {
         image.write(
             PayloadState(detourCount: record.detours.count).bytes,
             at: layout.readOnly + layout.code)
-        return LinkedPayload(record: record, image: image.bytes)
+        return LinkedPayload(record: record, image: image.bytes, once: once)
     }
 
     /// Where the parts of one detour stand.
@@ -178,6 +183,8 @@ public struct LinkedPayload {
     public let record: PayloadRecord
     /// The bytes of all three regions in a row.
     public let image: [UInt8]
+    /// Where it keeps what it has run; nil where nothing runs once.
+    public let once: OnceBlock?
 
     /// What must be the same where a payload of the same patch is in the process
     /// already: everything that the process cannot have changed by running it.

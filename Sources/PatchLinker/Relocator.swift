@@ -60,53 +60,6 @@ struct Relocator {
         }
     }
 
-    /// Writes the thunks' unwind table.
-    func writeThunkFrames(
-        for functions: [ReplacedFunction], into image: inout PayloadImage
-    ) throws(LinkError) {
-        let place = address(at: layout.unwind.lowerBound)
-        var thunks: [AddressRange<RemoteAddress>] = []
-        for (index, function) in functions.enumerated() {
-            guard let contract = function.contract, let offset = layout.thunks[index],
-                let range = AddressRange(
-                    start: address(at: offset), count: EntryThunk.length(for: contract))
-            else { continue }
-            thunks.append(range)
-        }
-        guard let table = ThunkFrames.table(for: thunks, at: place) else {
-            throw .outOfReach(stub: thunks.first?.start ?? place, word: place)
-        }
-        image.write(table, at: layout.unwind.lowerBound)
-    }
-
-    /// Writes the thunks and returns where the detour of each function leads.
-    func writeThunks(
-        for functions: [ReplacedFunction], into image: inout PayloadImage
-    ) throws(LinkError) -> [RemoteAddress] {
-        var entries: [RemoteAddress] = []
-        for (index, function) in functions.enumerated() {
-            guard let own = object.own(named: function.replacement) else {
-                throw .unbound(symbol: function.replacement)
-            }
-            let replacement = RemoteAddress(
-                rawValue: try address(
-                    of: .own(section: own.section, offset: own.offset), for: "the detour"))
-            guard let contract = function.contract, let offset = layout.thunks[index] else {
-                entries.append(replacement)
-                continue
-            }
-            let place = address(at: offset)
-            guard let code = EntryThunk.code(for: contract, at: place, calling: replacement) else {
-                throw .outOfRange(
-                    relocation: "the entry thunk", symbol: function.replacement, place: place,
-                    target: replacement)
-            }
-            image.write(code, at: offset)
-            entries.append(place)
-        }
-        return entries
-    }
-
     /// Writes each detour's stub and returns where they are.
     func writeDetourStubs(into image: inout PayloadImage) throws(LinkError) -> [RemoteAddress] {
         let state = layout.readOnly + layout.code
@@ -220,7 +173,7 @@ struct Relocator {
     }
 
     /// S as code sees it: for an indirect function the stub is its address.
-    private func address(
+    func address(
         of meaning: PatchObject.Meaning, for use: String
     ) throws(LinkError) -> UInt64 {
         switch meaning {
@@ -288,7 +241,7 @@ struct Relocator {
     }
 
     /// The payload's range was checked before linking, so this does not wrap.
-    private func address(at offset: UInt64) -> RemoteAddress {
+    func address(at offset: UInt64) -> RemoteAddress {
         RemoteAddress(rawValue: start.rawValue &+ offset)
     }
 }

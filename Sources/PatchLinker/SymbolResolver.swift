@@ -41,13 +41,35 @@ public struct SymbolResolver {
         for symbol in manifest.baseSymbols {
             resolutions[symbol.name] = try resolution(of: symbol)
         }
-        let tables = try scope().map { candidate throws(LinkError) in
-            (candidate, try Self.dynamicSymbols(of: candidate.image))
-        }
+        let tables = try exports()
         for symbol in manifest.imports {
             resolutions[symbol.name] = try resolution(of: symbol, in: tables)
         }
         return resolutions
+    }
+
+    /// Where the unwinders take tables that the patch tells them of.
+    public func registries(_ manifest: PatchManifest) throws(LinkError) -> [RemoteAddress] {
+        if manifest.runsOnce.registries.isEmpty { return [] }
+        let tables = try exports()
+        return try manifest.runsOnce.registries.map { registry throws(LinkError) in
+            switch registry {
+            case .base(let address): return base.object.bias.remote(address)
+            case .imported(let symbol):
+                guard case .far(let address, _) = try resolution(of: symbol, in: tables) else {
+                    throw .unresolved(
+                        symbol: symbol.name, version: symbol.version, library: symbol.library)
+                }
+                return address
+            }
+        }
+    }
+
+    /// The exported symbols of what is loaded, in the order in which they are looked up.
+    private func exports() throws(LinkError) -> [(Candidate, SymbolTable?)] {
+        try scope().map { candidate throws(LinkError) in
+            (candidate, try Self.dynamicSymbols(of: candidate.image))
+        }
     }
 
     private func resolution(of symbol: BaseSymbol) throws(LinkError) -> SymbolResolution {

@@ -100,6 +100,7 @@ extension Switchover {
                 try HeldSignals.check()
             }
             let (change, guards) = try plan.switching(linked, options)
+            for patch in linked where !patch.isNew { try renew(patch.payload, in: plan.process) }
             let passage = try carryOut(change, guards, in: plan.process, options)
             return linked.map { patch in
                 report(.applied, patch.payload.record, since: start, passage)
@@ -107,6 +108,18 @@ extension Switchover {
         } catch {
             for patch in linked where patch.isNew { discard(patch, options) }
             throw error
+        }
+    }
+
+    /// The callbacks of a patch that was reverted run again: the program has gone on
+    /// without it meanwhile. Nothing leads to the payload yet.
+    private static func renew(
+        _ payload: LinkedPayload, in process: TargetProcess
+    ) throws(SwitchoverError) {
+        guard let block = payload.once else { return }
+        try process.looked { p throws(LiveProcessError) in
+            let found = try p.read(block.place, count: LinkedPayload.OnceBlock.size)
+            if let bytes = block.renewed(over: found) { try p.write(bytes, at: block.place) }
         }
     }
 

@@ -75,7 +75,8 @@ struct PatchPlan {
             try surroundings.ordered()
         }
         var candidates: [SymbolResolver.Candidate] = []
-        if !patch.manifest.imports.isEmpty {
+        let runsOnce = patch.manifest.runsOnce
+        if !patch.manifest.imports.isEmpty || !runsOnce.registries.isEmpty {
             for object in order {
                 let image = try BaseObject.open(object, of: process, surroundings.images)
                 candidates.append(.init(object: object, image: image))
@@ -87,6 +88,7 @@ struct PatchPlan {
         do throws(LinkError) {
             return try PayloadPlan(
                 patch: patch, bindings: try resolver.resolve(patch.manifest),
+                registries: try resolver.registries(patch.manifest),
                 target: patchedObject(patch.manifest, base: base))
         } catch {
             throw .refused([.link(code: error.code, message: error.description)])

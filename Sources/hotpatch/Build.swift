@@ -148,6 +148,7 @@ struct Build: ParsableCommand {
         request.label = try label.label(for: request.output)
         request.picks = Dictionary(pick.map { ($0.name, $0.pick) }, uniquingKeysWith: { $1 })
         request.acceptCopies = label.acceptCopies
+        request.acceptExceptions = change.acceptExceptions
         request.newData = Set(newData)
         request.libraryPaths = label.libraryPath.map { FilePath($0) }
         try PatchBuilder.build(request).show(format.format, command: "build")

@@ -91,7 +91,11 @@ struct ChangeOptions: ParsableArguments {
             valueName: "TYPE"))
     var acceptLayout: [String] = []
 
-    @Flag(help: "Accept that exceptions of C++ cannot pass through what is replaced.")
+    @Flag(
+        help: """
+            Accept that exceptions cannot pass through what is replaced: the program's unwinder is \
+            not told of it.
+            """)
     var acceptExceptions = false
 }
 

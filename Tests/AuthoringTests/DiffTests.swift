@@ -258,25 +258,60 @@ import Testing
         #expect(Set(functions).isSuperset(of: ["leaf", "work", "other"]))
     }
 
-    @Test func exceptionsHaveToBeAccepted() throws {
-        let source = """
-            #include <stdexcept>
-            #include <string>
-            struct Text { std::string value; int size() const; };
-            __attribute__((noinline)) int Text::size() const { return value.size() * 3; }
-            __attribute__((noinline)) int check(int x) {
-                if (x > 5) throw std::runtime_error("large");
-                return x;
-            }
-            int main(int c, char **v) {
-                try { return check(c) + Text{v[0]}.size(); } catch (std::exception &) { return 1; }
-            }
-            """
-        let test = try Case(
-            source, source.replacing("size() * 3", with: "size() * 5"), compiler: "g++",
-            linked: ["-x", "c++"] + Case.flags + ["-pie"], compiled: ["-x", "c++"] + Case.flags)
+    private static let thrower = """
+        #include <stdexcept>
+        #include <string>
+        struct Text { std::string value; int size() const; };
+        __attribute__((noinline)) int Text::size() const { return value.size() * 3; }
+        __attribute__((noinline)) int check(int x) {
+            if (x > 5) throw std::runtime_error("large");
+            return x;
+        }
+        int main(int c, char **v) {
+            try { return check(c) + Text{v[0]}.size(); } catch (std::exception &) { return 1; }
+        }
+        """
+
+    private static func throwingCase(linked: [String] = []) throws -> Case {
+        try Case(
+            thrower, thrower.replacing("size() * 3", with: "size() * 5"), compiler: "g++",
+            linked: ["-x", "c++"] + Case.flags + ["-pie"] + linked,
+            compiled: ["-x", "c++"] + Case.flags)
+    }
+
+    @Test func theUnwinderThatIsLinkedWithIsToldOfTheTables() throws {
+        let test = try Self.throwingCase()
+        let manifest = try test.build().build.manifest
+        #expect(manifest.functions.map(\.symbol) == ["_ZNK4Text4sizeEv"])
+        guard case .imported(let symbol)? = manifest.runsOnce.registries.first else {
+            Issue.record("no library in \(manifest.runsOnce)")
+            return
+        }
+        #expect(manifest.runsOnce.registries.count == 1)
+        #expect(symbol.library == "libgcc_s.so.1")
+        let silent = try test.build { $0.acceptExceptions = true }.build.manifest
+        #expect(silent.runsOnce == RunsOnce())
+    }
+
+    /// The program cleans up by its own copy, and what the C++ library throws goes by
+    /// that of the shared one.
+    @Test func everyCopyOfTheUnwinderIsToldOfTheTables() throws {
+        let manifest = try Self.throwingCase(linked: ["-static-libgcc"]).build().build.manifest
+        let isInBase = manifest.runsOnce.registries.map { registry in
+            if case .base = registry { true } else { false }
+        }
+        #expect(isInBase == [true, false])
+    }
+
+    @Test func withoutAnUnwinderExceptionsHaveToBeAccepted() throws {
+        let test = try Self.throwingCase(
+            linked: ["-static-libgcc", "-static-libstdc++", "-Wl,--strip-debug"])
+        // What could be told is not in the program under the name that it goes by.
+        let renamed = try Command.run(
+            "objcopy", ["--redefine-sym", "__register_frame_info=other", test.base.string])
+        #expect(renamed.succeeded)
         let error = try test.failure()
-        #expect(error.code == "diff.exceptions")
+        #expect(error.code == "build.exceptions")
         #expect(error.isRefusal)
         let report = try test.build { $0.acceptExceptions = true }
         #expect(report.build.manifest.functions.map(\.symbol) == ["_ZNK4Text4sizeEv"])

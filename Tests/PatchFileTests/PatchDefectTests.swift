@@ -144,6 +144,25 @@ import Testing
         #expect(try defect { $0.functions[0].replacement = name }.contains(expected))
     }
 
+    @Test(arguments: [
+        (["absent"], "is not in the object"), (["table"], "is not a function"),
+        (["target"], "replaces a function"), (["helper", "helper"], "lists 'helper' twice"),
+    ])
+    func callbacks(_ names: [String], _ expected: String) throws {
+        #expect(try defect { $0.runsOnce.callbacks = names }.contains(expected))
+    }
+
+    @Test func frameRegistries() throws {
+        let sound = PatchFixture.frameRegistry
+        var other = sound
+        other.name = "system"
+        #expect(try defect { $0.runsOnce.registries = [.imported(other)] }.contains("'system'"))
+        #expect(
+            try defect {
+                $0.runsOnce.registries = [.imported(sound), .imported(sound)]
+            }.contains("lists '__register_frame_info' twice"))
+    }
+
     static let objects: [(source: String, flags: [String], expected: String)] = [
         ("__thread int slot = 3; int target(void) { return slot; }", [], "thread-local"),
         (

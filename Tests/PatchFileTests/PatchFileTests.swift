@@ -71,6 +71,10 @@ import Testing
         #expect(made.patch.manifest == manifest)
         manifest.functions[0].copies = .none
         manifest.baseSymbols[0].location = .function(LinkAddress(rawValue: 0))
+        manifest.runsOnce = RunsOnce(
+            registries: [
+                .base(LinkAddress(rawValue: 0x1234)), .imported(PatchFixture.frameRegistry),
+            ], callbacks: ["helper"])
         let again = try PatchFile.make(
             object: try PatchFixture.object(), manifest: manifest, name: "fix.hpatch")
         #expect(again.patch.manifest == manifest)

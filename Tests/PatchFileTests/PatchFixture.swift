@@ -53,6 +53,10 @@ enum PatchFixture {
             ]))
     }
 
+    static let frameRegistry = ImportedSymbol(
+        name: FrameRegistry.functionName, version: "GCC_3.0", library: "libgcc_s.so.1",
+        kind: .function, weak: false)
+
     static func manifest() -> PatchManifest {
         PatchManifest(
             name: "fix-1", version: "1.2", description: "Says \"patched\".",

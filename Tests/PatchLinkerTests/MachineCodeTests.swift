@@ -103,12 +103,36 @@ import Testing
         let near = try #require(AddressRange(start: place, count: 64))
         let far = try #require(AddressRange(start: RemoteAddress(rawValue: 0x1000), count: 64))
         for count in 0..<4 {
-            let thunks = Array(repeating: near, count: count)
-            let table = try #require(ThunkFrames.table(for: thunks, at: place))
-            #expect(UInt64(table.count) == ThunkFrames.size(count: count))
+            let codes =
+                Array(repeating: ThunkFrames.Code.thunk(near), count: count)
+                + Array(repeating: ThunkFrames.Code.gate(near), count: 3 - count)
+            let table = try #require(ThunkFrames.table(for: codes, at: place))
+            #expect(UInt64(table.count) == ThunkFrames.size(thunks: count, gates: 3 - count))
             #expect(table.count % 8 == 0)
         }
-        #expect(ThunkFrames.table(for: [near, far], at: place) == nil)
+        #expect(ThunkFrames.table(for: [], at: place)?.count == 0)
+        #expect(ThunkFrames.size(thunks: 0, gates: 0) == 0)
+        #expect(ThunkFrames.table(for: [.thunk(near), .gate(far)], at: place) == nil)
+    }
+
+    /// What the unwind table says of a gate, and of what it calls, held against their code.
+    @Test func whatRunsOnceHasItsFramesWhereItsTableSaysSo() throws {
+        let word = RemoteAddress(rawValue: 0x7f00_0000_3000)
+        let routine = RemoteAddress(rawValue: 0x7f00_0000_2000)
+        let gate = try #require(
+            Gate.code(at: place, word: word, routine: routine, replacement: routine))
+        #expect(UInt64(gate.count) == Gate.length)
+        let lines = try text(gate, at: place)
+        #expect(
+            lines.map { $0.prefix { $0 != " " } }
+                == ["endbr64", "pushq", "movq", "jrcxz", "callq", "popq", "jmp"])
+        #expect(gate[Int(Gate.pushEnd) - 1] == 0x51 && gate[Int(Gate.popEnd) - 1] == 0x59)
+
+        let code = OnceRoutine.code(table: place, block: word)
+        #expect(UInt64(code.count) == OnceRoutine.length)
+        let body = try text(Array(code[Int(OnceRoutine.entry)...]), at: routine)
+        #expect(body.prefix(3) == ["endbr64", "pushq %rbp", "movq %rsp, %rbp"])
+        #expect(body.suffix(2) == ["popq %rbp", "retq"])
     }
 
     @Test func codeOutOfReachIsNil() {

@@ -11,7 +11,8 @@ public enum Fixture {
     private static let compiled = Mutex<[String: FilePath]>([:])
     private static let directory = TemporaryDirectory.forWholeRun
 
-    /// Compiles `Tests/Fixtures/NAME.c` with cc and returns the result's path.
+    /// Compiles `Tests/Fixtures/NAME.c` with cc, or where NAME has a suffix the file of
+    /// that name, and returns the result's path.
     /// The same source with the same flags is compiled once a run, so nobody
     /// may write to the file: copy it first.
     public static func compile(
@@ -20,7 +21,7 @@ public enum Fixture {
         let key = "\(name) \(flags) \(output ?? "")"
         return try compiled.withLock { known in
             if let path = known[key] { return path }
-            let source = sources.appending(name + ".c")
+            let source = sources.appending(FilePath(name).extension == nil ? name + ".c" : name)
             let path = try directory.get().makeDirectory().appending(output ?? name)
             try compile(source: source, to: path, flags: flags)
             known[key] = path
@@ -30,9 +31,10 @@ public enum Fixture {
 
     /// Compiles any C source. Libraries among the flags come behind the source.
     public static func compile(source: FilePath, to path: FilePath, flags: [String]) throws {
-        let command = try Command.run("cc", [source.string, "-o", path.string] + flags)
+        let compiler = source.extension == "cc" ? "c++" : "cc"
+        let command = try Command.run(compiler, [source.string, "-o", path.string] + flags)
         guard command.succeeded else {
-            throw TestSupportError("cc \(source) \(flags) failed:\n\(command.errorOutput)")
+            throw TestSupportError("\(compiler) \(source) \(flags) failed:\n\(command.errorOutput)")
         }
     }
 
