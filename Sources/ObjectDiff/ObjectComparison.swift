@@ -25,12 +25,16 @@ final class ObjectComparison {
     private var verdicts: [Int: Verdict] = [:]
     private var comparisons: [Int: Result<CodeComparison, CodeComparison.Difference>] = [:]
     private var contents: [ContentPair: Bool] = [:]
+    /// Those that are the same as long as those are that were asked for before them.
+    private var supposed: [ContentPair] = []
+    private lazy var places = (before: ReferredPlaces(before), after: ReferredPlaces(after))
     /// Bytes that may still be looked at: more than any compiler's object needs.
     private var budget = 1 << 32
 
-    private struct ContentPair: Hashable {
-        let before: Int
-        let after: Int
+    private enum ContentPair: Hashable {
+        case whole(before: Int, after: Int)
+        /// From places of sections without labels on.
+        case pieces(before: Int, offset: Int64, after: Int, other: Int64)
     }
 
     /// Deeper chains of constants that refer to constants count as different.
@@ -136,8 +140,10 @@ final class ObjectComparison {
             return false
         }
         if was.isToldByContent || now.isToldByContent {
-            return was.isToldByContent && now.isToldByContent && oldOffset == newOffset
-                && hasSameContent(old, new, depth: depth)
+            guard was.isToldByContent, now.isToldByContent else { return false }
+            if oldOffset == newOffset, hasSameContent(old, new, depth: depth) { return true }
+            return was.isUnlabelled && now.isUnlabelled
+                && isSamePiece(old, oldOffset, new, newOffset, depth: depth)
         }
         guard correlation.before[new] == old else { return false }
         if now.kind == .code {
@@ -185,12 +191,24 @@ final class ObjectComparison {
     }
 
     private func hasSameContent(_ old: Int, _ new: Int, depth: Int) -> Bool {
-        let pair = ContentPair(before: old, after: new)
+        remember(.whole(before: old, after: new)) {
+            compareContent(old, new, depth: depth)
+        }
+    }
+
+    /// Compares two contents once. What refers to itself is the same as long as nothing
+    /// else differs; where something does, what was found by that is forgotten.
+    private func remember(_ pair: ContentPair, _ compare: () -> Bool) -> Bool {
         if let known = contents[pair] { return known }
-        // What refers to itself is the same as long as nothing else differs.
         contents[pair] = true
-        let result = compareContent(old, new, depth: depth)
-        contents[pair] = result
+        let mark = supposed.count
+        supposed.append(pair)
+        let result = compare()
+        if !result {
+            for other in supposed[mark...] { contents[other] = nil }
+            supposed.removeSubrange(mark...)
+            contents[pair] = false
+        }
         return result
     }
 
@@ -225,6 +243,30 @@ final class ObjectComparison {
             before.target(of: one, lead: lead), after.target(of: other, lead: lead), depth: depth)
     }
 
+    /// Whether what stands at a place of a section without labels is the same; the
+    /// section may hold more.
+    private func isSamePiece(
+        _ old: Int, _ oldOffset: Int64, _ new: Int, _ newOffset: Int64, depth: Int
+    ) -> Bool {
+        guard let was = before.atoms[old], let now = after.atoms[new],
+            let start = Int(exactly: oldOffset), let other = Int(exactly: newOffset),
+            spend(was.bytes.count)
+        else { return false }
+        let walk = PieceWalk(
+            before: PieceWalk.Side(atom: was, places: places.before, start: start),
+            after: PieceWalk.Side(atom: now, places: places.after, start: other)
+        ) { [self] one, other in
+            // The entries of a jump table count from its start.
+            isSame(
+                before.target(of: one.0, lead: one.0.isPCRelative ? one.lead : 0),
+                after.target(of: other.0, lead: other.0.isPCRelative ? other.lead : 0),
+                depth: depth + 1)
+        }
+        return remember(.pieces(before: old, offset: oldOffset, after: new, other: newOffset)) {
+            walk.areSame()
+        }
+    }
+
     private func isSameBytes(_ was: Atom, _ now: Atom, _ range: Range<Int>) -> Bool {
         guard let one = was.bytes.slice(range.lowerBound, range.count),
             let other = now.bytes.slice(range.lowerBound, range.count)
@@ -235,6 +277,12 @@ final class ObjectComparison {
     private func spend(_ bytes: Int) -> Bool {
         budget -= bytes + 1
         return budget > 0
+    }
+}
+
+extension Relocation {
+    fileprivate var isPCRelative: Bool {
+        RelocationKind(rawValue: type.rawValue)?.isPCRelative ?? false
     }
 }
 

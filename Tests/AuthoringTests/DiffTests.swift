@@ -147,6 +147,69 @@ import Testing
         #expect(report.code == "diff.nothing-to-patch")
     }
 
+    private static let speaker = """
+        #include <stdio.h>
+        struct link { const struct link *next; int value; };
+        static const struct link one, two = {&one, 2}, one = {&two, 1};
+        int first(int a) { printf("one %d\\n", a); return a; }
+        int second(int a) {
+            puts("this text takes more than thirty-two bytes");
+            return a > 3 ? puts("two") : 0;
+        }
+        double third(int a) { return a * 2.5; }
+        int fourth(int a) {
+            const char *names[] = {"x", "y", "zed"};
+            return puts(names[a % 3]);
+        }
+        double fifth(int a) { return a / 3.5; }
+        int sixth(int a) {
+            switch (a) {
+            case 1: return puts("a"); case 2: return puts("b"); case 3: return a + 9;
+            case 4: return puts("d"); case 5: return puts("e"); case 6: return a / 7;
+            default: return 0;
+            }
+        }
+        int seventh(int a) { return a > two.value ? (int)(long)&one : 0; }
+        int main(int c, char **v) {
+            (void)v;
+            return first(c) + second(c) + (int)third(c) + fourth(c) + (int)fifth(c) + sixth(c)
+                + seventh(c);
+        }
+        """
+
+    /// Where the linker may not merge them, constants stand one behind the other without
+    /// names, and what stands behind one that changed has moved.
+    @Test(arguments: ["gcc -O0", "gcc -O0 -fno-pie", "gcc -Os -fno-merge-constants", "clang -O0"])
+    func constantsWithoutNames(_ how: String) throws {
+        let parts = how.split(separator: " ").map(String.init)
+        let flags = Array(parts.dropFirst()) + ["-g", "-fno-inline"]
+        let linked = parts.contains("-fno-pie") ? ["-no-pie"] : ["-fPIE", "-pie"]
+        for (old, new, function) in [
+            ("one %d", "number %d", "first"), ("two\"", "ten\"", "second"),
+            ("than thirty", "than fourty", "second"), ("2.5", "2.25", "third"),
+            ("zed", "zoo", "fourth"), ("x\"", "\"", "fourth"), ("3.5", "3.25", "fifth"),
+            ("puts(\"d\")", "puts(\"D\") + 1", "sixth"), ("case 4", "case 8", "sixth"),
+        ] {
+            let test = try Case(
+                Self.speaker, Self.speaker.replacing(old, with: new), compiler: parts[0],
+                linked: flags + linked, compiled: flags + linked.dropLast())
+            // Where a number ends nobody says, so what follows counts to it.
+            let also = function == "fifth" ? ["third"] : []
+            let found = try test.build().build.manifest.functions.map(\.symbol)
+            #expect(
+                found == [function] || found == also + [function],
+                "\(how): \(old) to \(new)")
+        }
+    }
+
+    /// Two that refer to each other change together.
+    @Test func constantsInACircle() throws {
+        let test = try Case(
+            Self.speaker, Self.speaker.replacing("{&two, 1}", with: "{&two, 7}"),
+            linked: ["-O0", "-g", "-fPIE", "-pie"], compiled: ["-O0", "-g", "-fPIE"])
+        #expect(try test.build().build.manifest.functions.map(\.symbol) == ["seventh"])
+    }
+
     // MARK: - Refusals
 
     @Test(arguments: [
