@@ -11,6 +11,7 @@ extension RemoteCallRequest {
     func perform(
         by held: HeldThread, in target: TargetProcess
     ) throws(LiveProcessError) -> UInt64 {
+        try held.leadOutOfExec()
         let outcome: Result<UInt64, LiveProcessError>
         do throws(Errno) {
             if seccomp == .suspend {

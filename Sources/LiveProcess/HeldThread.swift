@@ -69,10 +69,9 @@ public struct HeldThread: Sendable {
         }
     }
 
-    /// Takes over a process that stands at its PTRACE_EVENT_EXEC stop and leads it to
-    /// the end of the execve: no instruction of the program has run then. Only one
-    /// thread is left at that stop, and it has the number of the process, whichever
-    /// it had before (ptrace(2)).
+    /// Takes over a process that stands at its PTRACE_EVENT_EXEC stop: no instruction of
+    /// the program has run then. Only one thread is left at that stop, and it has the
+    /// number of the process, whichever it had before (ptrace(2)).
     ///
     /// Throws `ended` or `system`.
     public init(atExecOf process: ProcessID) throws(LiveProcessError) {
@@ -81,6 +80,12 @@ public struct HeldThread: Sendable {
         clinux_note_stop(process.rawValue)
         try self.init(
             ThreadID(rawValue: process.rawValue), of: process, standing: StandingFacts())
+    }
+
+    /// Leads a thread that stands within its execve to the end of it. What is written to
+    /// its registers before, other than where it goes on, is lost.
+    func leadOutOfExec() throws(LiveProcessError) {
+        guard let standing, standing.leaveExec() else { return }
         guard case .call = try goOn(atMost: Self.patience) else { throw .ended(process) }
     }
 
@@ -91,6 +96,7 @@ public struct HeldThread: Sendable {
     public func advance(
         atMost nanoseconds: UInt64 = patience
     ) throws(LiveProcessError) -> Advance {
+        try leadOutOfExec()
         standing?.end()
         return try goOn(atMost: nanoseconds)
     }
@@ -164,6 +170,10 @@ public struct HeldThread: Sendable {
     /// Lets the process end with an exit status of ours (0 to 255) in place of whatever
     /// it was about to do. Where that cannot be done, it is killed.
     public func endProcess(status: UInt8) {
+        do throws(LiveProcessError) { try leadOutOfExec() } catch {
+            kill(process.rawValue, SIGKILL)
+            return
+        }
         do throws(Errno) {
             var registers = Registers()
             try tracee.readRegisters(&registers)

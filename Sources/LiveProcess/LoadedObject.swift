@@ -39,7 +39,7 @@ extension TargetProcess {
         map: MemoryMap, objects: [LoadedObject]
     ) {
         let map = try memoryMap()
-        let objects = try whileStanding(\.objects) { () throws(LiveProcessError) in
+        let objects = try whileStanding(standing?.objects) { () throws(LiveProcessError) in
             try loadedObjects(in: map)
         }
         return (map, objects)

@@ -85,7 +85,7 @@ struct RemoteCallInjection {
 
     /// 10 s: the call may wait for the target's page faults, and the thread for a
     /// processor.
-    private static let callPatience: UInt64 = 10_000_000_000
+    static let callPatience: UInt64 = 10_000_000_000
 
     /// What is written to the target: the stub, and the argument behind it.
     private func memory(_ native: Registers) -> [UInt8] {

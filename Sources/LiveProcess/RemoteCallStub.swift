@@ -32,29 +32,27 @@ struct RemoteCallStub {
     init(restoring saved: Registers, interrupted: UInt64) {
         var code: [UInt8] = [0x0f, 0x05]  // syscall
         let raw = saved.raw
-        Self.load([0x48, 0x8b, 0x15], .rdx, &code)  // mov rdx(%rip), %rdx
-        Self.load([0x48, 0x8b, 0x35], .rsi, &code)  // mov rsi(%rip), %rsi
-        Self.load([0x48, 0x8b, 0x3d], .rdi, &code)  // mov rdi(%rip), %rdi
-        Self.load([0x4c, 0x8b, 0x05], .r8, &code)  // mov r8(%rip), %r8
-        Self.load([0x4c, 0x8b, 0x0d], .r9, &code)  // mov r9(%rip), %r9
-        Self.load([0x4c, 0x8b, 0x15], .r10, &code)  // mov r10(%rip), %r10
-        Self.load([0x4c, 0x8b, 0x1d], .r11, &code)  // mov r11(%rip), %r11
+        code.appendAccess([0x48, 0x8b, 0x15], to: Self.slot(.rdx))  // mov rdx(%rip), %rdx
+        code.appendAccess([0x48, 0x8b, 0x35], to: Self.slot(.rsi))  // mov rsi(%rip), %rsi
+        code.appendAccess([0x48, 0x8b, 0x3d], to: Self.slot(.rdi))  // mov rdi(%rip), %rdi
+        code.appendAccess([0x4c, 0x8b, 0x05], to: Self.slot(.r8))  // mov r8(%rip), %r8
+        code.appendAccess([0x4c, 0x8b, 0x0d], to: Self.slot(.r9))  // mov r9(%rip), %r9
+        code.appendAccess([0x4c, 0x8b, 0x15], to: Self.slot(.r10))  // mov r10(%rip), %r10
+        code.appendAccess([0x4c, 0x8b, 0x1d], to: Self.slot(.r11))  // mov r11(%rip), %r11
         code += [0x48, 0x8d, 0x48, 0x04]  // lea 4(%rax), %rcx: 0 where rax is -EINTR
         code += [0xe3, 20]  // jrcxz over the next three instructions
-        Self.load([0x48, 0x8b, 0x05], .rax, &code)  // mov rax(%rip), %rax
-        Self.load([0x48, 0x8b, 0x0d], .rcx, &code)  // mov rcx(%rip), %rcx
-        Self.load([0xff, 0x25], .resume, &code)  // jmp *resume(%rip)
-        Self.load([0x48, 0x8b, 0x0d], .rcx, &code)  // mov rcx(%rip), %rcx
-        Self.load([0xff, 0x25], .interrupted, &code)  // jmp *interrupted(%rip)
+        code.appendAccess([0x48, 0x8b, 0x05], to: Self.slot(.rax))  // mov rax(%rip), %rax
+        code.appendAccess([0x48, 0x8b, 0x0d], to: Self.slot(.rcx))  // mov rcx(%rip), %rcx
+        code.appendAccess([0xff, 0x25], to: Self.slot(.resume))  // jmp *resume(%rip)
+        code.appendAccess([0x48, 0x8b, 0x0d], to: Self.slot(.rcx))  // mov rcx(%rip), %rcx
+        code.appendAccess([0xff, 0x25], to: Self.slot(.interrupted))  // jmp *interrupted(%rip)
         code += [UInt8](repeating: 0xcc, count: Self.slots - code.count)  // never reached
         let values: [UInt64] = [
             UInt64(raw.rdx), UInt64(raw.rsi), UInt64(raw.rdi), UInt64(raw.r8), UInt64(raw.r9),
             UInt64(raw.r10), UInt64(raw.r11), UInt64(raw.rax), UInt64(raw.rcx), UInt64(raw.rip),
             interrupted, Self.marker,
         ]
-        for value in values {
-            code += (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
-        }
+        for value in values { code.append(littleEndian: value) }
         bytes = code
     }
 
@@ -65,12 +63,21 @@ struct RemoteCallStub {
                 (0..<8).map { UInt8(truncatingIfNeeded: marker >> (8 * UInt64($0))) })
     }
 
-    /// Appends an instruction whose last four bytes are the distance from its end
-    /// to a slot.
-    private static func load(_ opcode: [UInt8], _ slot: Slot, _ code: inout [UInt8]) {
-        let end = code.count + opcode.count + 4
-        let distance = UInt32(slots + slot.rawValue * 8 - end)
-        code += opcode
-        code += (0..<4).map { UInt8(truncatingIfNeeded: distance >> (8 * UInt32($0))) }
+    private static func slot(_ slot: Slot) -> Int { slots + slot.rawValue * 8 }
+}
+
+extension [UInt8] {
+    /// Appends an instruction whose last four bytes are the distance from its end to
+    /// `place`, which is counted from the start of these bytes.
+    mutating func appendAccess(_ opcode: [UInt8], to place: Int) {
+        let end = count + opcode.count + 4
+        self += opcode
+        append(littleEndian: UInt32(place - end))
+    }
+
+    mutating func append<Number: FixedWidthInteger>(littleEndian number: Number) {
+        for index in 0..<Number.bitWidth / 8 {
+            append(UInt8(truncatingIfNeeded: number >> (8 * index)))
+        }
     }
 }

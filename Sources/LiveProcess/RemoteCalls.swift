@@ -59,7 +59,10 @@ public struct RemoteCalls: ~Copyable {
     public let target: TargetProcess
     private let seccomp: SeccompPolicy
     private let place: StubPlace
+    /// Where several calls at once would be made; nil without room for it.
+    private let runPlace: StubPlace?
     private var isWritten = false
+    private var isRunWritten = false
     /// A thread may be in the stub still: it must not be written again, and stays.
     private var isLost = false
     /// The held thread that makes the calls has no seccomp filter, and gets none.
@@ -68,18 +71,22 @@ public struct RemoteCalls: ~Copyable {
     fileprivate init(_ target: TargetProcess, _ seccomp: SeccompPolicy) throws(LiveProcessError) {
         self.target = target
         self.seccomp = seccomp
-        place = try Self.findPlace(in: target)
+        (place, runPlace) = try Self.findPlaces(in: target)
     }
 
-    /// A free place, if need be one that a killed run left.
-    private static func findPlace(in target: TargetProcess) throws(LiveProcessError) -> StubPlace {
-        if let place = try StubPlaces(in: target, everywhere: false).free.first { return place }
+    /// A free place, if need be one that a killed run left, and a longer one where there
+    /// happens to be one.
+    private static func findPlaces(
+        in target: TargetProcess
+    ) throws(LiveProcessError) -> (StubPlace, StubPlace?) {
+        let found = try StubPlaces(in: target, everywhere: false)
+        if let place = found.free.first { return (place, found.freeForRun) }
         try target.clearAbandonedStubs()
         let places = try StubPlaces(in: target, everywhere: true)
         guard let place = places.free.first else {
             throw .noRoomForStub(target.id, tried: places.searched)
         }
-        return place
+        return (place, places.freeForRun)
     }
 
     /// Makes the target call `call`. At most six arguments; the answer is what
@@ -117,11 +124,32 @@ public struct RemoteCalls: ~Copyable {
         return result
     }
 
-    /// Puts back the bytes that the stub stood on.
+    /// How several calls are made at once; nil where they cannot be.
+    func heldRun() throws(LiveProcessError) -> HeldRun? {
+        guard let runPlace, !isLost else { return nil }
+        return try HeldRun(in: target, at: runPlace.stub)
+    }
+
+    mutating func perform(
+        _ calls: [HeldRunStub.Call], text: [UInt8], in run: HeldRun
+    ) throws(LiveProcessError) -> [Int64] {
+        isRunWritten = true
+        do throws(LiveProcessError) {
+            return try run.perform(calls, text: text)
+        } catch {
+            if case .lostDuringCall = error { isLost = true }
+            throw error
+        }
+    }
+
+    /// Puts back the bytes that the stubs stood on.
     fileprivate func finish() throws(LiveProcessError) {
-        guard isWritten, !isLost else { return }
-        try target.writeText(
-            [UInt8](repeating: 0, count: StubPlace.size), at: place.stub, tracee: nil)
+        guard !isLost else { return }
+        let written = [isWritten ? place : nil, isRunWritten ? runPlace : nil]
+        for place in written.compactMap(\.self) {
+            try target.writeText(
+                [UInt8](repeating: 0, count: place.size), at: place.stub, tracee: nil)
+        }
     }
 
     // MARK: The calls that a patch needs
@@ -139,17 +167,22 @@ public struct RemoteCalls: ~Copyable {
     private mutating func createMemoryFile(
         _ text: [UInt8]
     ) throws(LiveProcessError) -> RemoteDescriptor {
-        // MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC; the last since Linux 6.3.
-        let flags: UInt64 = 1 | 2
-        let executable: UInt64 = 16
+        let flags = Self.memoryFileFlags
         let pointer = place.argument.rawValue
         do throws(LiveProcessError) {
             return try descriptor(
-                perform(.memfdCreate, [pointer, flags | executable], inMemory: text))
+                perform(.memfdCreate, [pointer, flags | Self.executableFile], inMemory: text))
         } catch .remoteCall(_, _, .invalidArgument) {
             return try descriptor(perform(.memfdCreate, [pointer, flags], inMemory: text))
         }
     }
+
+    /// MFD_CLOEXEC | MFD_ALLOW_SEALING.
+    static let memoryFileFlags: UInt64 = 1 | 2
+    /// MFD_EXEC, since Linux 6.3.
+    static let executableFile: UInt64 = 16
+    /// MAP_PRIVATE | MAP_FIXED_NOREPLACE.
+    static let privateAndFixed: UInt64 = 0x02 | 0x100000
 
     private func descriptor(_ result: UInt64) throws(LiveProcessError) -> RemoteDescriptor {
         guard let number = Int32(exactly: result) else {
@@ -172,8 +205,8 @@ public struct RemoteCalls: ~Copyable {
         _ range: AddressRange<RemoteAddress>, _ protection: RemoteProtection,
         from file: RemoteMemoryFile?, at offset: FileOffset = FileOffset(rawValue: 0)
     ) throws(LiveProcessError) {
-        // MAP_PRIVATE | MAP_FIXED_NOREPLACE, and MAP_ANONYMOUS without a file
-        let flags: UInt64 = 0x02 | 0x100000 | (file == nil ? 0x20 : 0)
+        // MAP_ANONYMOUS without a file.
+        let flags = Self.privateAndFixed | (file == nil ? 0x20 : 0)
         let descriptor = file.map { UInt64(UInt32(bitPattern: $0.descriptor.rawValue)) } ?? .max
         let arguments = [
             range.start.rawValue, range.count, protection.rawValue, flags, descriptor,

@@ -77,9 +77,15 @@ extension TargetProcess {
         // A descriptor that only names the file opens nothing of it, and holds on
         // to it while it is looked at.
         let place = "fd/\(file.descriptor.rawValue)"
-        let held = try Descriptor.open(place, in: memberFolder.rawValue, Descriptor.pathOnly)
-        guard try held.linkText() == file.linkText else { throw .badFileDescriptor }
-        let opened = try Descriptor.open("/proc/self/fd/\(held.rawValue)", O_RDWR)
+        let opened: Descriptor
+        if standing != nil {
+            // It cannot have closed it.
+            opened = try Descriptor.open(place, in: memberFolder.rawValue, O_RDWR)
+        } else {
+            let held = try Descriptor.open(place, in: memberFolder.rawValue, Descriptor.pathOnly)
+            guard try held.linkText() == file.linkText else { throw .badFileDescriptor }
+            opened = try Descriptor.open("/proc/self/fd/\(held.rawValue)", O_RDWR)
+        }
         var facts = stat()
         guard unsafe fstat(opened.rawValue, &facts) == 0 else { throw Errno(rawValue: errno) }
         // F_GET_SEALS: an error for anything that is no file in memory.

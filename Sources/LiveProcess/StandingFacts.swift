@@ -4,34 +4,41 @@ import Synchronization
 /// calling OS thread can change it then: so one look at it serves until the thread makes
 /// a call for us, and is no more believed once the thread has been led on.
 final class StandingFacts: Sendable {
-    struct Known: Sendable {
-        var map: MemoryMap?
-        var objects: [LoadedObject]?
-        var facts: ProcessFacts?
+    /// One of them, as it was read.
+    final class Fact<Value: Sendable>: Sendable {
+        private let value = Mutex<Value?>(nil)
+
+        func value(or look: () throws(LiveProcessError) -> Value) throws(LiveProcessError) -> Value
+        {
+            if let known = value.withLock({ $0 }) { return known }
+            let found = try look()
+            value.withLock { $0 = found }
+            return found
+        }
+
+        func forget() { value.withLock { $0 = nil } }
     }
 
-    /// nil from when the thread has run.
-    private let known = Mutex<Known?>(Known())
+    let map = Fact<MemoryMap>()
+    let objects = Fact<[LoadedObject]>()
+    let facts = Fact<ProcessFacts>()
 
-    /// What is known at that place, or else what `look` finds.
-    func value<Value: Sendable>(
-        _ place: any WritableKeyPath<Known, Value?> & Sendable,
-        or look: () throws(LiveProcessError) -> Value
-    ) throws(LiveProcessError) -> Value {
-        if let value = known.withLock({ $0?[keyPath: place] }) { return value }
-        let value = try look()
-        known.withLock { $0?[keyPath: place] = value }
-        return value
-    }
+    private let isLedOn = Atomic<Bool>(false)
+    /// The thread stands within its execve, before the end of it.
+    private let isInExec = Atomic<Bool>(true)
+
+    /// The thread has run.
+    var isOver: Bool { isLedOn.load(ordering: .relaxed) }
+
+    /// Returns whether the thread stood within its execve until now.
+    func leaveExec() -> Bool { isInExec.exchange(false, ordering: .relaxed) }
 
     /// The thread makes a call for us.
     func forgetMappings() {
-        known.withLock { known in
-            known?.map = nil
-            known?.objects = nil
-        }
+        map.forget()
+        objects.forget()
     }
 
     /// The thread goes on, with what it would do by itself.
-    func end() { known.withLock { $0 = nil } }
+    func end() { isLedOn.store(true, ordering: .relaxed) }
 }

@@ -10,13 +10,15 @@ struct StubPlace: Equatable {
     static let argumentSize = 64
 
     let stub: RemoteAddress
+    /// Bytes: ``size`` for one call, more for a ``HeldRunStub``.
+    var size = StubPlace.size
 
     var argument: RemoteAddress {
         RemoteAddress(rawValue: stub.rawValue &+ UInt64(RemoteCallStub.size))
     }
 
     func contains(_ address: UInt64) -> Bool {
-        address >= stub.rawValue && address - stub.rawValue < UInt64(Self.size)
+        address >= stub.rawValue && address - stub.rawValue < UInt64(size)
     }
 }
 
@@ -29,6 +31,15 @@ struct StubPlaces {
     private(set) var abandoned: [StubPlace] = []
     /// What was looked at, for messages.
     private(set) var searched: [String] = []
+
+    /// Two free places beside each other that hold a ``HeldRunStub``.
+    var freeForRun: StubPlace? {
+        free.indices.dropLast().first { index in
+            free[index].stub.rawValue % UInt64(HeldRunStub.size) == 0
+                && free[index + 1].stub.rawValue &- free[index].stub.rawValue
+                    == UInt64(StubPlace.size)
+        }.map { StubPlace(stub: free[$0].stub, size: HeldRunStub.size) }
+    }
 
     /// Looks until there are free places, or everywhere.
     init(in target: TargetProcess, everywhere: Bool) throws(LiveProcessError) {
@@ -61,6 +72,8 @@ struct StubPlaces {
                 free.append(StubPlace(stub: stub))
             } else if RemoteCallStub.isStub(content) {
                 abandoned.append(StubPlace(stub: stub))
+            } else if HeldRunStub.isStub(content), range.count - offset >= HeldRunStub.size {
+                abandoned.append(StubPlace(stub: stub, size: HeldRunStub.size))
             }
         }
     }
@@ -133,7 +146,6 @@ extension TargetProcess {
         let map = try memoryMap()
         var inUse = [Bool](repeating: false, count: places.count)
         var words = [UInt64](repeating: 0, count: 8192)
-        let zeros = [UInt8](repeating: 0, count: StubPlace.size)
         let outcome = try withAllThreadsStopped(judging: { thread in
             note(thread.registers.programCounter.rawValue, places, &inUse)
             let reading = showStacks(of: thread, in: map, buffer: &words) { words, _ in
@@ -147,7 +159,8 @@ extension TargetProcess {
             var cleared = 0
             do throws(LiveProcessError) {
                 for (place, inUse) in zip(places, inUse) where !inUse {
-                    try process.write(zeros, at: place.stub)
+                    try process.write(
+                        [UInt8](repeating: 0, count: place.size), at: place.stub)
                     cleared += 1
                 }
             } catch {

@@ -201,7 +201,7 @@ public final class TargetProcess: Sendable {
 
     /// What the process is and does at this moment.
     public func facts() throws(LiveProcessError) -> ProcessFacts {
-        try whileStanding(\.facts) { () throws(LiveProcessError) in
+        try whileStanding(standing?.facts) { () throws(LiveProcessError) in
             try facts(in: memberContents("status"))
         }
     }
@@ -217,18 +217,19 @@ public final class TargetProcess: Sendable {
         throw .malformed(id, place: "/proc/\(id)/status", rule: "not in the known form", value: 0)
     }
 
+    /// Where its only thread stands at its exec, and has not been led on.
+    var standing: StandingFacts? { held?.standing.flatMap { $0.isOver ? nil : $0 } }
+
     /// What `look` finds, or found before where nothing can have changed since.
-    func whileStanding<Value: Sendable>(
-        _ place: any WritableKeyPath<StandingFacts.Known, Value?> & Sendable,
-        _ look: () throws(LiveProcessError) -> Value
+    func whileStanding<Value>(
+        _ fact: StandingFacts.Fact<Value>?, _ look: () throws(LiveProcessError) -> Value
     ) throws(LiveProcessError) -> Value {
-        guard let standing = held?.standing else { return try look() }
-        return try standing.value(place, or: look)
+        if let fact { try fact.value(or: look) } else { try look() }
     }
 
     /// The mappings at this moment.
     public func memoryMap() throws(LiveProcessError) -> MemoryMap {
-        try whileStanding(\.map) { () throws(LiveProcessError) in try readMemoryMap() }
+        try whileStanding(standing?.map) { () throws(LiveProcessError) in try readMemoryMap() }
     }
 
     private func readMemoryMap() throws(LiveProcessError) -> MemoryMap {
@@ -302,7 +303,7 @@ public final class TargetProcess: Sendable {
     /// The auxiliary vector that the kernel gave the program, by type (AT_*).
     public func auxiliaryVector() throws(LiveProcessError) -> [UInt64: UInt64] {
         // While the thread stands it is what it was when this value was made.
-        let isKnown = held?.standing != nil && !auxiliaryBytes.isEmpty
+        let isKnown = standing != nil && !auxiliaryBytes.isEmpty
         let bytes = ByteView(isKnown ? auxiliaryBytes : try memberContents("auxv"))
         var entries: [UInt64: UInt64] = [:]
         for offset in stride(from: 0, through: bytes.count - 16, by: 16) {

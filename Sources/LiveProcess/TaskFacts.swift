@@ -84,6 +84,8 @@ public struct ProcessFacts: Sendable {
     public let threadCount: Int
     /// 0 none, 1 strict, 2 a filter (prctl(2), PR_SET_SECCOMP).
     public let seccompMode: Int
+    /// The signals that its first thread has blocked: signal N is bit N - 1.
+    let blockedSignals: UInt64
     /// nil before Linux 5.9.
     let seccompFilterCount: UInt64?
     /// CAP_SYS_PTRACE is among its effective capabilities (capabilities(7)).
@@ -118,8 +120,12 @@ public struct ProcessFacts: Sendable {
         threadCount = Int(truncatingIfNeeded: numbers("Threads").first ?? 0)
         seccompMode = Int(truncatingIfNeeded: numbers("Seccomp").first ?? 0)
         seccompFilterCount = numbers("Seccomp_filters").first
-        var capabilities = TextCursor(Array(values["CapEff"] ?? []))
-        mayTraceAll = capabilities.number(radix: 16).map { $0 & 1 << 19 != 0 } ?? false
+        func mask(_ key: String) -> UInt64? {
+            var cursor = TextCursor(Array(values[key] ?? []))
+            return cursor.number(radix: 16)
+        }
+        blockedSignals = mask("SigBlk") ?? .max
+        mayTraceAll = mask("CapEff").map { $0 & 1 << 19 != 0 } ?? false
         isDumpingCore = numbers("CoreDumping").first == 1
         namespaceIDs = numbers("NSpid").map { Int32(truncatingIfNeeded: $0) }
     }

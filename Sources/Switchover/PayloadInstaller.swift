@@ -69,6 +69,7 @@ struct PayloadInstaller {
     private func map(_ payload: LinkedPayload) throws(LiveProcessError) {
         try plan.process.withRemoteCalls(seccomp: options.seccomp) {
             calls throws(LiveProcessError) in
+            if try mapFileAtOnce(payload, by: &calls) { return }
             do throws(LiveProcessError) {
                 try mapFile(payload, by: &calls)
             } catch .remoteCall(_, _, let errno) where Self.forbidsMemoryFiles(errno) {
@@ -104,6 +105,21 @@ struct PayloadInstaller {
             throw error
         }
         try calls.close(file)
+    }
+
+    /// The same of a process that is held and has not run yet; false where it is to be
+    /// done call by call.
+    private func mapFileAtOnce(
+        _ payload: LinkedPayload, by calls: inout RemoteCalls
+    ) throws(LiveProcessError) -> Bool {
+        let name = PayloadHeader.mappingName(patch: payload.record.name)
+        let isMapped = try calls.mapMemoryFile(named: name, as: Self.regions(of: payload)) {
+            file throws(LiveProcessError) in
+            options.observe(.filling)
+            try plan.process.fill(file, with: payload.image)
+        }
+        if isMapped { try verify(payload, by: &calls) }
+        return isMapped
     }
 
     private func mapAnonymous(
@@ -143,18 +159,25 @@ struct PayloadInstaller {
         }
     }
 
-    /// Each region with its one kind of access; all or none.
-    private func mapRegions(
-        of payload: LinkedPayload, from file: RemoteMemoryFile?, by calls: inout RemoteCalls
-    ) throws(LiveProcessError) {
+    /// Each region with its one kind of access.
+    private static func regions(
+        of payload: LinkedPayload
+    ) -> [(AddressRange<RemoteAddress>, RemoteProtection)] {
         let extent = payload.record.extent
         let regions: [(AddressRange<RemoteAddress>?, RemoteProtection)] = [
             (extent.readOnlyRange, [.read]), (extent.codeRange, [.read, .execute]),
             (extent.writableRange, [.read, .write]),
         ]
+        return regions.compactMap { range, protection in range.map { ($0, protection) } }
+    }
+
+    /// All or none.
+    private func mapRegions(
+        of payload: LinkedPayload, from file: RemoteMemoryFile?, by calls: inout RemoteCalls
+    ) throws(LiveProcessError) {
         var mapped: [AddressRange<RemoteAddress>] = []
-        for case (let range?, let protection) in regions {
-            let offset = range.start.distance(from: extent.start) ?? 0
+        for (range, protection) in Self.regions(of: payload) {
+            let offset = range.start.distance(from: payload.record.extent.start) ?? 0
             do throws(LiveProcessError) {
                 try calls.map(
                     range, protection, from: file, at: FileOffset(rawValue: offset))
