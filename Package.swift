@@ -113,7 +113,8 @@ let package = Package(
             "Watching",
             [
                 "Addresses", "JSONText", "ELFImage", "PatchFile", "PatchStore", "LiveProcess",
-                "Switchover", "Startup", "Threads", "CFanotify", "CLinuxTrace", system, logging,
+                "PatchLinker", "Switchover", "Startup", "Threads", "CFanotify", "CLinuxTrace",
+                system, logging,
             ]),
         room(
             "Coverage",

@@ -33,18 +33,16 @@ struct PatchObject {
     /// - Parameter functions: those that the patch replaces, in an object that is
     ///   loaded with `bias`.
     init(
-        _ image: ELFImage, functions: [ReplacedFunction], bias: LoadBias,
+        _ preparation: PatchPreparation, functions: [ReplacedFunction], bias: LoadBias,
         bindings: [String: SymbolResolution]
     ) throws(LinkError) {
         var meanings = bindings.mapValues { Meaning.bound($0) }
         for (index, function) in functions.enumerated() where function.callsOriginal {
             meanings[PatchFile.originalSymbol(of: function.symbol)] = .original(index)
         }
-        do {
-            pieces = try Self.pieces(of: image)
-            symbols = try Self.symbols(of: image, undefined: meanings)
-        } catch {
-            throw .object(error)
+        pieces = preparation.pieces
+        symbols = preparation.symbols.map { symbol in
+            (symbol.name, Self.meaning(of: symbol, undefined: meanings))
         }
         for function in functions {
             let name = function.replacement
@@ -104,7 +102,7 @@ struct PatchObject {
         return nil
     }
 
-    private static func pieces(of image: ELFImage) throws(ELFError) -> [Piece] {
+    static func pieces(of image: ELFImage) throws(ELFError) -> [Piece] {
         var relocations: [Int: [Relocation]] = [:]
         for section in image.sections where section.type == .relocationsWithAddends {
             let found = try image.relocations(in: section)
@@ -122,22 +120,21 @@ struct PatchObject {
         return pieces
     }
 
-    private static func symbols(
-        of image: ELFImage, undefined: [String: Meaning]
-    ) throws(ELFError) -> [(name: String, meaning: Meaning?)] {
+    static func symbols(of image: ELFImage) throws(ELFError) -> [Symbol] {
         guard let table = try image.symbolTable(.full) else { return [] }
-        var symbols: [(name: String, meaning: Meaning?)] = []
-        for index in 0..<table.count {
-            let symbol = try table.symbol(index)
-            let meaning: Meaning? =
-                switch symbol.section {
-                case .section(let section): .own(section: section, offset: symbol.value.rawValue)
-                case .absolute: .absolute(symbol.value.rawValue)
-                case .undefined: undefined[symbol.name]
-                default: nil
-                }
-            symbols.append((symbol.name, meaning))
-        }
+        var symbols: [Symbol] = []
+        for index in 0..<table.count { symbols.append(try table.symbol(index)) }
         return symbols
+    }
+
+    private static func meaning(
+        of symbol: Symbol, undefined: [String: Meaning]
+    ) -> Meaning? {
+        switch symbol.section {
+        case .section(let section): .own(section: section, offset: symbol.value.rawValue)
+        case .absolute: .absolute(symbol.value.rawValue)
+        case .undefined: undefined[symbol.name]
+        default: nil
+        }
     }
 }

@@ -31,18 +31,22 @@ public struct PayloadPlan {
     ///   - bindings: what each name in the manifest's `baseSymbols` and `imports`
     ///     is in the process.
     ///   - registries: where those of the manifest's unwinders are.
+    ///   - preparations: who links the same for many processes gives the same.
     public init(
         patch: PatchFile, bindings: [String: SymbolResolution],
-        registries: [RemoteAddress] = [], target: PatchedObject
+        registries: [RemoteAddress] = [], target: PatchedObject,
+        preparations: PatchPreparations = PatchPreparations()
     ) throws(LinkError) {
+        let preparation = try preparations.preparation(of: patch)
         manifest = patch.manifest
         self.registries = registries
         digest = Hexadecimal.text(patch.digest)
         object = try PatchObject(
-            patch.object, functions: manifest.functions, bias: target.bias, bindings: bindings)
+            preparation, functions: manifest.functions, bias: target.bias, bindings: bindings)
         self.target = target
-        isConfined = Confinement.holds(for: object, manifest)
-        (movedEntries, moveRefusals) = Self.movedEntries(of: manifest.functions, in: target)
+        isConfined = preparation.isConfined(object, manifest)
+        (movedEntries, moveRefusals) = Self.movedEntries(
+            of: manifest.functions, in: target, preparation)
         for function in manifest.functions where function.callsOriginal {
             guard let refusal = moveRefusals[function.symbol] else { continue }
             throw .originalCannotMove(symbol: function.symbol, refusal)
@@ -57,20 +61,21 @@ public struct PayloadPlan {
             unwind: AddressRange(emptyAt: nowhere), isConfined: isConfined, places: places)
         layout = try PayloadLayout(
             of: object, manifest, movedEntries: movedEntries,
-            headerSize: UInt64(PayloadHeader.encode(record).count))
+            headerSize: preparation.headerSize(of: record))
     }
 
     private static func movedEntries(
-        of functions: [ReplacedFunction], in target: PatchedObject
+        of functions: [ReplacedFunction], in target: PatchedObject,
+        _ preparation: PatchPreparation
     ) -> ([MovedEntry?], [String: MoveRefusal]) {
         var entries: [MovedEntry?] = []
         var refusals: [String: MoveRefusal] = [:]
         for function in functions {
             let code = target.entryCode[function.site] ?? []
-            do throws(MoveRefusal) {
-                entries.append(try MovedEntry(code: code, covering: Int(function.siteLength)))
-            } catch {
-                refusals[function.symbol] = error
+            switch preparation.movedEntry(of: code, covering: function.siteLength) {
+            case .success(let entry): entries.append(entry)
+            case .failure(let refusal):
+                refusals[function.symbol] = refusal
                 entries.append(nil)
             }
         }

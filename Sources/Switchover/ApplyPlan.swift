@@ -26,7 +26,7 @@ struct ApplyPlan {
             return PatchPlan.Surroundings(
                 process: p, map: map, objects: objects,
                 lookupOrder: options.lookupOrder, stack: try PatchStack(of: p, in: map),
-                images: options.images)
+                images: options.images, preparations: options.preparations)
         }
         let applied = surroundings.stack.patches.filter { $0.state == .applied }
         var plans: [PatchPlan] = []

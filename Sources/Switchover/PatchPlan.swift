@@ -31,6 +31,7 @@ struct PatchPlan {
         let lookupOrder: [RemoteAddress]?
         let stack: PatchStack
         let images: ObjectImages
+        let preparations: PatchPreparations
 
         /// The objects in the order in which the dynamic linker looks symbols up.
         func ordered() throws(LiveProcessError) -> [LoadedObject] {
@@ -89,7 +90,8 @@ struct PatchPlan {
             return try PayloadPlan(
                 patch: patch, bindings: try resolver.resolve(patch.manifest),
                 registries: try resolver.registries(patch.manifest),
-                target: patchedObject(patch.manifest, base: base))
+                target: patchedObject(patch.manifest, base: base),
+                preparations: surroundings.preparations)
         } catch {
             throw .refused([.link(code: error.code, message: error.description)])
         }

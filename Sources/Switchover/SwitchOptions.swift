@@ -1,5 +1,6 @@
 import Addresses
 import LiveProcess
+import PatchLinker
 
 /// How far a switch may go, and how long it may try.
 public struct SwitchOptions: Sendable {
@@ -20,6 +21,8 @@ public struct SwitchOptions: Sendable {
     /// The files of the objects that processes have loaded. Who uses the same
     /// options for many processes reads each file once.
     public var images = ObjectImages()
+    /// The same for what linking takes of patches.
+    public var preparations = PatchPreparations()
     /// Where the dynamic linker is at work: the objects that it has mapped, by where
     /// they start, in the order in which it is going to look symbols up. nil: in the
     /// order of its own list.

@@ -15,6 +15,7 @@ public enum WorkerThreads {
         _ elements: [Element], limit: Int = processorCount,
         _ work: @Sendable (Element) -> Outcome
     ) -> [Outcome] {
+        guard elements.count > 1 else { return elements.map(work) }
         let share = Share<Outcome>(count: elements.count)
         withoutActuallyEscaping(work) { work in
             let turn: @Sendable () -> Void = {

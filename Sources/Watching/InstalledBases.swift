@@ -1,5 +1,6 @@
 import LiveProcess
 import PatchFile
+import PatchLinker
 import PatchStore
 import Synchronization
 
@@ -11,6 +12,7 @@ final class InstalledBases: Sendable {
         let patches: [PatchFile]
         /// The files of programs that are patched with them, read once.
         let images = ObjectImages()
+        let preparations = PatchPreparations()
     }
 
     private let series = Mutex<[BaseIdentity: Series]>([:])

@@ -47,6 +47,7 @@ struct StartPatching: Sendable {
     private func options(_ series: InstalledBases.Series) -> SwitchOptions {
         var options = SwitchOptions(timeout: Self.patience)
         options.images = series.images
+        options.preparations = series.preparations
         return options
     }
 
