@@ -2,6 +2,7 @@
 #include "Session.h"
 
 #include <dwarf.h>
+#include <stdio.h>
 
 /* Deeper namespaces are nobody's; each level costs stack. */
 enum { MAX_DEPTH = 64 };
@@ -40,7 +41,38 @@ static uint64_t size_in_bits(Dwarf_Die *member)
     return size * 8;
 }
 
-static void report_members(const struct visit *visit, Dwarf_Die *type, const char *name)
+static void report_members(const struct visit *visit, Dwarf_Die *type, const char *name, int depth);
+
+/* A structure without a name, of which the member or an array of it is, counts as a type
+ * of its own: 'outer.member'. */
+static void report_nested(
+    const struct visit *visit, Dwarf_Die *member, const char *outer, int depth)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Die type;
+    Dwarf_Die *found = dwarf_formref_die(dwarf_attr(member, DW_AT_type, &attribute), &type);
+    for (int level = 0; found != NULL && dwarf_tag(&type) == DW_TAG_array_type; level++) {
+        found = level < MAX_DEPTH
+            ? dwarf_formref_die(dwarf_attr(&type, DW_AT_type, &attribute), &type)
+            : NULL;
+    }
+    if (found == NULL || depth > MAX_DEPTH || !is_aggregate(dwarf_tag(&type))
+        || dwarf_diename(&type) != NULL) {
+        return;
+    }
+    const char *name = dwarf_diename(member);
+    char path[256];
+    int length = name != NULL
+        ? snprintf(path, sizeof path, "%s.%s", outer, name)
+        : snprintf(
+              path, sizeof path, "%s.(byte %llu)", outer,
+              (unsigned long long)number_of(member, DW_AT_data_member_location, 0));
+    if (length > 0 && (size_t)length < sizeof path) {
+        report_members(visit, &type, path, depth + 1);
+    }
+}
+
+static void report_members(const struct visit *visit, Dwarf_Die *type, const char *name, int depth)
 {
     Dwarf_Word size;
     if (dwarf_hasattr_integrate(type, DW_AT_declaration)
@@ -74,6 +106,12 @@ static void report_members(const struct visit *visit, Dwarf_Die *type, const cha
     if (member.number < 0) {
         visit->report(visit->context, &member);
     }
+    status = dwarf_child(type, &child);
+    for (; status == 0; status = dwarf_siblingof(&child, &child)) {
+        if (dwarf_tag(&child) == DW_TAG_member) {
+            report_nested(visit, &child, name, depth);
+        }
+    }
 }
 
 static void visit_children(const struct visit *visit, Dwarf_Die *parent, int depth)
@@ -86,7 +124,7 @@ static void visit_children(const struct visit *visit, Dwarf_Die *parent, int dep
         Dwarf_Attribute attribute;
         Dwarf_Die type;
         if (is_aggregate(tag) && name != NULL) {
-            report_members(visit, &child, name);
+            report_members(visit, &child, name, depth);
             visit_children(visit, &child, depth + 1);
         } else if (tag == DW_TAG_namespace) {
             visit_children(visit, &child, depth + 1);
@@ -94,7 +132,7 @@ static void visit_children(const struct visit *visit, Dwarf_Die *parent, int dep
             tag == DW_TAG_typedef && name != NULL
             && dwarf_formref_die(dwarf_attr(&child, DW_AT_type, &attribute), &type) != NULL
             && is_aggregate(dwarf_tag(&type)) && dwarf_diename(&type) == NULL) {
-            report_members(visit, &type, name);
+            report_members(visit, &type, name, depth);
         }
     }
 }

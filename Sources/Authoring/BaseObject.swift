@@ -18,6 +18,9 @@ struct BaseObject {
         let isExecutable: Bool
         /// Whether other objects of the process see it, and may have one in its place.
         let isExported: Bool
+        /// Whether it is exported and another object may take its place
+        /// (visibility `default`).
+        let isDefault: Bool
         /// The version of an exported symbol.
         let version: String?
         /// Whether its section is changed by the program.
@@ -204,6 +207,7 @@ private struct SymbolReader {
             isExecutable: section?.isExecutable ?? false,
             isExported: table.kind == .dynamic
                 && [.normal, .protected].contains(symbol.visibility),
+            isDefault: table.kind == .dynamic && symbol.visibility == .normal,
             version: symbol.version?.name,
             isWritten: symbol.type == .threadLocal || (section?.isWritten ?? false))
         // Both tables have the exported ones.

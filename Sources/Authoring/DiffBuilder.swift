@@ -1,5 +1,6 @@
 import Addresses
 import ELFImage
+import Glibc
 import ObjectDiff
 import PatchFile
 import Patchability
@@ -184,6 +185,18 @@ public struct DiffReport: Sendable {
 }
 
 extension BaseObject: LinkedBase {
+    func isInterposable(_ name: String) -> Bool {
+        symbols(named: name).contains { isInterposable($0) }
+    }
+
+    /// A library that binds its own names (-Bsymbolic) asks nobody.
+    func isInterposable(_ entry: Entry) -> Bool {
+        let binds =
+            image.dynamicSection.value(DT_SYMBOLIC) != nil
+            || (image.dynamicSection.value(DT_FLAGS) ?? 0) & UInt64(DF_SYMBOLIC) != 0
+        return kind == .sharedObject && entry.isDefault && !binds
+    }
+
     func definitions(of name: String) -> [BaseDefinition] {
         symbols(named: name).map { entry in
             let kind: BaseDefinition.Kind =
@@ -193,7 +206,7 @@ extension BaseObject: LinkedBase {
                 default: entry.isExecutable ? .function : .object
                 }
             return BaseDefinition(
-                address: entry.value, kind: kind,
+                address: entry.value, kind: kind, isGlobal: !entry.isLocal,
                 sourceFile: entry.isLocal ? entry.sourceFile : nil)
         }
     }

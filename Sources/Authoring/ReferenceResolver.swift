@@ -74,21 +74,20 @@ struct ReferenceResolver {
         }
     }
 
-    /// Whether another object may have a copy that is used instead: a program has
-    /// copies of the variables of its libraries that it uses itself (copy
-    /// relocations), and the library reaches them through its GOT like all.
+    /// Whether another object may have one that is used instead: a program has copies
+    /// of the variables of its libraries that it uses itself (copy relocations), and
+    /// the library reaches them through its GOT like all. Its functions are asked for
+    /// by name where its own code does.
     private func isShared(_ entry: BaseObject.Entry) -> Bool {
-        let binds =
-            base.image.dynamicSection.value(DT_SYMBOLIC) != nil
-            || (base.image.dynamicSection.value(DT_FLAGS) ?? 0) & UInt64(DF_SYMBOLIC) != 0
-        return base.kind == .sharedObject && entry.isExported && !binds && entry.type == .object
+        base.isInterposable(entry) && entry.type != .threadLocal
+            && (isLinking || entry.type == .object)
     }
 
     private func imported(_ entry: BaseObject.Entry, weak: Bool) -> ImportedSymbol {
         ImportedSymbol(
             name: entry.name, version: entry.version,
-            library: base.image.soname ?? base.path.lastComponent?.string, kind: .object,
-            weak: weak)
+            library: base.image.soname ?? base.path.lastComponent?.string,
+            kind: kind(of: entry.type), weak: weak)
     }
 
     private func location(of entry: BaseObject.Entry) -> BaseSymbol.Location {

@@ -80,12 +80,28 @@ struct Atom: Sendable {
 
     var holdsLiterals: Bool { if case .literals = kind { true } else { false } }
 
+    /// Whether the linker joins it to a table that is found by the table's ends: it makes
+    /// `__start_NAME` and `__stop_NAME` for sections whose names are identifiers of C
+    /// (ld manual, "Orphan Sections").
+    var isTableOfLinker: Bool {
+        guard kind == .constant || kind == .variable, let first = section.name.utf8.first else {
+            return false
+        }
+        func isLetter(_ byte: UInt8) -> Bool {
+            (UInt8(ascii: "a")...UInt8(ascii: "z")) ~= byte | 0x20 || byte == UInt8(ascii: "_")
+        }
+        return isLetter(first)
+            && section.name.utf8.allSatisfy {
+                isLetter($0) || (UInt8(ascii: "0")...UInt8(ascii: "9")) ~= $0
+            }
+    }
+
     /// Whether it can be told by what it holds only: without a name, or under one
     /// that the compiler numbers and nothing writes to (`__func__.0`, `CSWTCH.3`).
     var isToldByContent: Bool {
         switch kind {
         case .literals: true
-        case .constant:
+        case .constant where !isTableOfLinker:
             symbol.map { $0.binding == .local && StableName.isNumbered($0.name) } ?? true
         default: false
         }

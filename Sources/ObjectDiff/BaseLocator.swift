@@ -149,6 +149,7 @@ final class BaseLocator {
             else { continue }
             if atom.kind == .code, offset != 0 { continue }
             switch location {
+            case .address(let place) where references.isStub(place, of: atom): continue
             case .address(let place):
                 implied[index, default: []].insert(.address(place.wrapping(by: 0 &- offset)))
             case .threadLocal(let place):

@@ -50,7 +50,8 @@ struct BaseReferences {
             let start = address.wrapping(by: 0 &- offset)
             guard !atom.isToldByContent, offset == 0 || atom.kind != .code else { return nil }
             let known = candidates(for: atom, kinds: [.function, .object])
-            return known.isEmpty || known.contains(start) ? nil : "\(start)"
+            return known.isEmpty || known.contains(start) || isStub(start, of: atom)
+                ? nil : "\(start)"
         case (.name(let name, let offset, _), .threadLocal(let place)):
             if name == Relaxation.blockName { return nil }
             let start = place &- UInt64(bitPattern: offset)
@@ -66,6 +67,18 @@ struct BaseReferences {
         default:
             return nil
         }
+    }
+
+    /// Whether that is the stub by which code asks the loader for the function: a
+    /// library does for what it exports, all do where a resolver chooses.
+    func isStub(_ address: LinkAddress, of atom: Atom) -> Bool {
+        guard atom.kind == .code, let record = base.catalog.function(at: address),
+            record.kind == .pltStub
+        else { return false }
+        let names = record.names.map(\.text)
+        return names.isEmpty
+            ? atom.labels.contains { $0.type == .indirectFunction }
+            : atom.labels.contains { names.contains($0.name + "@plt") }
     }
 
     /// What another object of the process is asked for, where the base asks for it by a

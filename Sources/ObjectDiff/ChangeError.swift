@@ -19,6 +19,10 @@ public enum ChangeError: Error, Sendable {
     case changedInitialiser(object: String, name: String)
     case newThreadLocal(object: String, name: String)
     case unclearVariable(object: String, name: String)
+    /// What was one function under two names has become two.
+    case splitFunction(object: String, name: String, other: String)
+    /// An object that is not compared has something of that name.
+    case definedElsewhere(object: String, name: String, base: String)
     case relocation(object: String, function: String, type: UInt32, symbol: String)
     case farData(function: String, name: String, library: String)
     case threadLocalAccess(object: String, function: String, symbol: String)
@@ -54,6 +58,8 @@ public enum ChangeError: Error, Sendable {
         case .changedInitialiser: "diff.changed-initialiser"
         case .newThreadLocal: "diff.new-thread-local"
         case .unclearVariable: "diff.unclear-variable"
+        case .splitFunction: "diff.split-function"
+        case .definedElsewhere: "diff.defined-elsewhere"
         case .relocation: "diff.relocation"
         case .farData: "diff.far-data"
         case .threadLocalAccess: "diff.thread-local-access"
@@ -151,6 +157,13 @@ extension ChangeError: CustomStringConvertible {
             "whether '\(name)' of '\(object)' is a variable that the program has already cannot be "
                 + "told: several variables have that name, and no function uses it both before "
                 + "and after; give the new one another name"
+        case .splitFunction(let object, let name, let other):
+            "'\(name)' and '\(other)' of '\(object)' were names of one function, and are two "
+                + "functions after the change: whom a caller of the one means cannot be told; "
+                + "let both do the same, or give the new function another name"
+        case .definedElsewhere(let object, let name, let base):
+            "'\(name)' is new in '\(object)', and '\(base)' has it already, of an object that is not "
+                + "compared; name that object before and after too"
         case .relocation(let object, let function, let type, let symbol):
             "'\(function)' of '\(object)' refers to '\(symbol)' in a way (relocation type \(type)) "
                 + "that only code at a fixed address can; compile with -fPIE or -fPIC"
@@ -211,7 +224,16 @@ extension LayoutChange {
                 "moves its member '\(member)' from byte \(from / 8) to byte \(to / 8)"
             case .resized(let member): "gives its member '\(member)' another size"
             case .size(let from, let to): "gives it \(to) bytes in place of \(from)"
+            case .renumbered(let enumerator, let from, let to):
+                "gives its '\(enumerator)' the number \(to) in place of \(from)"
             }
+        if case .renumbered = what {
+            return
+                "the change alters the enumeration '\(type)'\(place), as '\(object)' has it: it \(how), "
+                + "and the program has data with the old number; put what is new behind the rest, "
+                + "or, where no data keeps such a number beyond the functions that are replaced, "
+                + "say --accept-layout \(type)"
+        }
         return
             "the change alters the structure '\(type)'\(place), as '\(object)' has it: it \(how), "
             + "and the program has data of the old layout; keep the layout, with the new members "

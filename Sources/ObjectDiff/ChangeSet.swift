@@ -21,8 +21,8 @@ struct ChangeSet {
         case included(AtomPlace, offset: Int64)
         /// A string or number, which comes along by itself.
         case literal(AtomPlace, anchor: Int64, distance: Int64)
-        /// What the base has: the section of the object before.
-        case base(AtomPlace, section: Int, offset: Int64)
+        /// What the base has: a section of an object before.
+        case base(AtomPlace, offset: Int64)
         case name(String, offset: Int64, isWeak: Bool)
         case absolute(UInt64)
     }
@@ -36,6 +36,10 @@ struct ChangeSet {
     /// The unwind tables of each object after.
     let unwind: [[(section: Int, entries: UnwindEntries)]]
     private var changed: Set<AtomPlace> = []
+    /// Functions that have got names of others.
+    private var renamed: Set<AtomPlace> = []
+    /// What another object had before, and where.
+    private let moved: [AtomPlace: AtomPlace]
     /// The global symbols of the objects after, the first definition of each.
     private var definitions: [String: AtomPlace] = [:]
 
@@ -50,19 +54,26 @@ struct ChangeSet {
         var unwind: [[(section: Int, entries: UnwindEntries)]] = []
         for comparison in comparisons { unwind.append(try Self.unwindTables(comparison.after)) }
         self.unwind = unwind
-        for (index, comparison) in comparisons.enumerated() {
-            for (section, atom) in comparison.after.atoms.sorted(by: { $0.key < $1.key })
-            where atom.isGlobal {
-                for label in atom.labels where label.binding != .local {
-                    if definitions[label.name] == nil {
-                        definitions[label.name] = AtomPlace(object: index, section: section)
+        moved = MovedDefinitions.find(comparisons)
+        // Of an inline function, one that was there before stands for all.
+        for wasThere in [true, false] {
+            for (index, comparison) in comparisons.enumerated() {
+                for (section, atom) in comparison.after.atoms.sorted(by: { $0.key < $1.key })
+                where atom.isGlobal
+                    && (comparison.correlation.before[section] != nil) == wasThere
+                {
+                    for label in atom.labels where label.binding != .local {
+                        if definitions[label.name] == nil {
+                            definitions[label.name] = AtomPlace(object: index, section: section)
+                        }
                     }
                 }
             }
         }
         for index in comparisons.indices { try compareFunctions(index) }
         for index in comparisons.indices { try compareData(index) }
-        replacements = changed.map(canonical).sorted().reduce(into: []) { found, place in
+        replacements = changed.union(renamed).map(canonical).sorted().reduce(into: []) {
+            found, place in
             if found.last != place { found.append(place) }
         }.filter { atom($0)?.isFragment == false }
         guard !replacements.isEmpty else {
@@ -95,17 +106,44 @@ struct ChangeSet {
 
     func name(of place: AtomPlace) -> String { comparisons[place.object].after.name }
 
+    /// Where that was before the change; nil for what is new.
+    func origin(of place: AtomPlace) -> AtomPlace? {
+        moved[place]
+            ?? comparisons[place.object].correlation.before[place.section].map {
+                AtomPlace(object: place.object, section: $0)
+            }
+    }
+
+    /// The functions before that a replacement takes the place of.
+    func origins(of place: AtomPlace) -> [AtomPlace] {
+        let absorbed = comparisons[place.object].correlation.absorbed[place.section] ?? []
+        let own = changed.contains(place) ? [origin(of: place)].compactMap(\.self) : []
+        return own + absorbed.map { AtomPlace(object: place.object, section: $0) }
+    }
+
     // MARK: - What has changed
 
     private mutating func compareFunctions(_ index: Int) throws(ChangeError) {
         let comparison = comparisons[index]
         for (section, atom) in comparison.after.atoms.sorted(by: { $0.key < $1.key })
         where atom.kind == .code {
+            let place = AtomPlace(object: index, section: section)
+            if let other = comparison.correlation.split[section] {
+                throw .splitFunction(
+                    object: comparison.after.name, name: atom.name,
+                    other: comparison.before.atoms[other]?.name ?? "")
+            }
             guard comparison.correlation.before[section] != nil else {
-                summary.added.append(atom.name)
+                if moved[place] != nil {
+                    summary.functions += 1
+                    changed.insert(place)
+                } else {
+                    summary.added.append(atom.name)
+                }
                 continue
             }
             summary.functions += 1
+            if comparison.correlation.absorbed[section] != nil { renamed.insert(place) }
             switch comparison.verdict(ofCode: section) {
             case .same: continue
             case .movedLines: summary.movedLines += 1
@@ -140,6 +178,12 @@ struct ChangeSet {
         let (after, before) = (comparison.after, comparison.before)
         for (section, atom) in after.atoms.sorted(by: { $0.key < $1.key }) {
             let old = comparison.correlation.before[section].flatMap { before.atoms[$0] }
+            if let place = moved[AtomPlace(object: index, section: section)] {
+                try MovedDefinitions.check(
+                    section, in: after, was: place.section, in: comparisons[place.object].before)
+                continue
+            }
+            if atom.isTableOfLinker, old == nil { throw Self.changedTable(atom, to: true, after) }
             switch atom.kind {
             case .initialiser:
                 try checkInitialiser(section, atom, index, isNew: old == nil)
@@ -148,15 +192,31 @@ struct ChangeSet {
                 try check(section, atom, old, comparison)
             case .constant:
                 // A local one that changed is another one, for those who use it.
-                guard let old, atom.isGlobal || old.isGlobal else { continue }
+                guard let old, atom.isGlobal || old.isGlobal || atom.isTableOfLinker else {
+                    continue
+                }
                 try check(section, atom, old, comparison)
             case .code, .literals, .unwindTable: continue
             }
         }
-        for (section, atom) in before.atoms
-        where atom.kind == .initialiser && comparison.correlation.after[section] == nil {
-            throw .changedInitialiser(object: before.name, name: atom.name)
+        for (section, atom) in before.atoms where comparison.correlation.after[section] == nil {
+            if atom.kind == .initialiser {
+                throw .changedInitialiser(object: before.name, name: atom.name)
+            }
+            if atom.isTableOfLinker { throw Self.changedTable(atom, to: false, before) }
         }
+    }
+
+    /// Something joins a table that the base has, or leaves it.
+    private static func changedTable(
+        _ atom: Atom, to isThere: Bool, _ object: CompiledObject
+    ) -> ChangeError {
+        let size = atom.section.size
+        return .changedData(
+            object: object.name, name: atom.name,
+            place: DataPlace(
+                offset: 0, sizeBefore: isThere ? 0 : size, sizeAfter: isThere ? size : 0,
+                isConstant: atom.kind == .constant))
     }
 
     private func check(
@@ -253,26 +313,24 @@ struct ChangeSet {
         guard let atom = comparison.after.atoms[place.section] else {
             return .included(place, offset: offset)
         }
-        let old = comparison.correlation.before[place.section]
-        func base(_ section: Int) -> Destination {
-            .base(place, section: section, offset: offset)
-        }
+        let old = origin(of: place)
         switch atom.kind {
         case .code:
             guard let old, !atom.isFragment, !changed.contains(place), atom.isOneFunction else {
                 return .included(place, offset: offset)
             }
-            return base(old)
+            return .base(old, offset: offset)
         case .constant:
-            guard let old, comparison.verdict(ofData: place.section) == .same else {
+            guard let old, moved[place] != nil || comparison.verdict(ofData: place.section) == .same
+            else {
                 return .included(place, offset: offset)
             }
-            return base(old)
+            return .base(old, offset: offset)
         case .variable, .threadLocal:
             if comparison.correlation.unclear.contains(place.section) {
                 throw .unclearVariable(object: comparison.after.name, name: atom.name)
             }
-            if let old { return base(old) }
+            if let old { return .base(old, offset: offset) }
             guard atom.kind == .variable else {
                 throw .newThreadLocal(object: comparison.after.name, name: atom.name)
             }

@@ -12,6 +12,10 @@ struct Correlation {
     private(set) var after: [Int: Int] = [:]
     /// Variables after of which it cannot be told which one before they are.
     private(set) var unclear: Set<Int> = []
+    /// Functions before that have become further names of one, by its section after.
+    private(set) var absorbed: [Int: [Int]] = [:]
+    /// Functions after that were further names of one before, by their sections.
+    private(set) var split: [Int: Int] = [:]
 
     /// More pairs of variables of one name than any compiler makes.
     private static let mostPairs = 1 << 20
@@ -35,6 +39,35 @@ struct Correlation {
                 pairVariables(others, before, sections, after)
             } else {
                 pairByName(others, before, sections, after)
+            }
+        }
+        pairByFurtherNames(before, after)
+    }
+
+    /// What has several names goes by each of them: aliases, and data for which the
+    /// source names one section.
+    private mutating func pairByFurtherNames(_ before: CompiledObject, _ after: CompiledObject) {
+        var old: [String: Int] = [:]
+        for (section, atom) in before.atoms where !atom.isToldByContent {
+            for label in atom.labels { old[label.name] = section }
+        }
+        for (section, atom) in after.atoms.sorted(by: { $0.key < $1.key })
+        where !atom.isToldByContent {
+            let names =
+                atom.kind == .code ? atom.labels.filter { $0.type == .function } : atom.labels
+            for label in names {
+                guard let found = old[label.name], self.before[section] != found,
+                    let was = before.atoms[found], (was.kind == .code) == (atom.kind == .code)
+                else { continue }
+                switch (self.before[section], self.after[found]) {
+                case (nil, nil): pair(found, section)
+                case (nil, _?) where atom.kind == .code: split[section] = found
+                case (_?, nil) where atom.kind == .code:
+                    if absorbed[section]?.contains(found) != true {
+                        absorbed[section, default: []].append(found)
+                    }
+                default: continue
+                }
             }
         }
     }

@@ -11,6 +11,10 @@ public protocol LinkedBase {
 
     /// What its symbols say of `name`, local ones included.
     func definitions(of name: String) -> [BaseDefinition]
+
+    /// Whether the loader looks for that name in the whole process, though the base has
+    /// it: the program or another library may have one that is used instead.
+    func isInterposable(_ name: String) -> Bool
 }
 
 /// One thing that a symbol of the base names.
@@ -24,12 +28,15 @@ public struct BaseDefinition: Hashable, Sendable {
 
     public let address: LinkAddress
     public let kind: Kind
+    /// Whether other objects can mean it by that name.
+    public let isGlobal: Bool
     /// The source file of a local symbol, as far as the base tells.
     public let sourceFile: String?
 
-    public init(address: LinkAddress, kind: Kind, sourceFile: String?) {
+    public init(address: LinkAddress, kind: Kind, isGlobal: Bool, sourceFile: String?) {
         self.address = address
         self.kind = kind
+        self.isGlobal = isGlobal
         self.sourceFile = sourceFile
     }
 }

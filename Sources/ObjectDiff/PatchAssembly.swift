@@ -21,7 +21,8 @@ struct PatchAssembly {
     private(set) var bindings: [String: Binding] = [:]
     /// Names that others define, and whether they may stay undefined.
     private(set) var externals: [String: Bool] = [:]
-    private(set) var replacements: [AtomPlace: String] = [:]
+    /// The symbols of the object that stand for a function, by its names.
+    private var symbols: [AtomPlace: [(name: String, symbol: String)]] = [:]
     /// Those names whose places are referred to without a table: what is there must be
     /// near.
     private(set) var direct: [String: AtomPlace] = [:]
@@ -59,7 +60,7 @@ struct PatchAssembly {
     private mutating func reserveExternals(_ places: [AtomPlace]) throws(ChangeError) {
         for place in places {
             for relocation in changes.atom(place)?.relocations ?? [] {
-                if case .name(let name, _, _) = try changes.destination(
+                if case .name(let name, _, _) = try destination(
                     of: relocation, in: place, lead: 0)
                 {
                     names[name] = .external
@@ -96,8 +97,14 @@ struct PatchAssembly {
             let name = unique(label.name, for: .own(place, index))
             writer.symbols.append(
                 OutputSymbol(name: name, section: output, size: label.size, type: label.type))
-            if replacements[place] == nil, label.type == .function { replacements[place] = name }
+            if label.type == .function { symbols[place, default: []].append((label.name, name)) }
         }
+    }
+
+    /// The symbol of the object for a function, that for the name `likely` before others.
+    func symbol(of place: AtomPlace, likely: String) -> String? {
+        let all = symbols[place] ?? []
+        return (all.first { $0.name == likely } ?? all.first)?.symbol
     }
 
     /// Where the literal is in the output; nil where there is none at that place.
@@ -155,7 +162,7 @@ struct PatchAssembly {
                 object: object.name, function: changes.atom(place)?.name ?? "",
                 type: relocation.type.rawValue, symbol: object.targetName(of: relocation))
         }
-        let destination = try changes.destination(of: relocation, in: place, lead: lead)
+        let destination = try destination(of: relocation, in: place, lead: lead)
         guard let kind = RelocationKind(rawValue: relocation.type.rawValue) else { throw refuse() }
         if kind == .none { return }
         if let value = try constant(kind, destination, in: place) {
@@ -190,6 +197,26 @@ struct PatchAssembly {
                 addend: distance &- lead), to: output)
     }
 
+    /// Where a reference leads: what the code of a library asks the loader for it goes on
+    /// asking for, as for a function that a resolver chooses.
+    private func destination(
+        of relocation: Relocation, in place: AtomPlace, lead: Int64
+    ) throws(ChangeError) -> ChangeSet.Destination {
+        let symbol = changes.comparisons[place.object].after.symbol(of: relocation)
+        let asking: [RelocationKind] = [
+            .plt32, .absolute64, .gotPCRelative, .gotPCRelativeRelaxable,
+            .rexGOTPCRelativeRelaxable,
+        ]
+        let asks = asking.contains { $0.rawValue == relocation.type.rawValue }
+        if symbol.type == .indirectFunction
+            || asks && symbol.binding != .local && symbol.visibility == .normal
+                && base.isInterposable(symbol.name)
+        {
+            return .name(symbol.name, offset: relocation.addend &+ lead, isWeak: false)
+        }
+        return try changes.destination(of: relocation, in: place, lead: lead)
+    }
+
     private mutating func target(
         _ destination: ChangeSet.Destination
     ) throws(ChangeError) -> (OutputTarget, Int64)? {
@@ -202,8 +229,8 @@ struct PatchAssembly {
                     of: atom.literal(at: anchor), alignment: atom.section.alignment)
             else { return nil }
             return (.section(section), Int64(clamping: offset) &+ distance)
-        case .base(let place, let section, let offset):
-            return (.undefined(try bind(place, section)), offset)
+        case .base(let place, let offset):
+            return (.undefined(try bind(place)), offset)
         case .name(let name, let offset, let isWeak):
             externals[name] = (externals[name] ?? true) && isWeak
             return (.undefined(name), offset)
@@ -213,8 +240,8 @@ struct PatchAssembly {
     }
 
     /// The undefined symbol for what the base has.
-    private mutating func bind(_ place: AtomPlace, _ section: Int) throws(ChangeError) -> String {
-        let locator = locators[place.object]
+    private mutating func bind(_ place: AtomPlace) throws(ChangeError) -> String {
+        let (locator, section) = (locators[place.object], place.section)
         let atom = locator.object.atoms[section]
         let isFunction = atom?.kind == .code
         let location =
@@ -248,9 +275,9 @@ struct PatchAssembly {
             return try blockOffset(destination).flatMap { UInt32(exactly: $0) }
         case .absolute32, .absolute32Signed:
             guard base.image.kind == .executable,
-                case .base(let home, let section, let offset) = destination
+                case .base(let home, let offset) = destination
             else { return nil }
-            let locator = locators[home.object]
+            let (locator, section) = (locators[home.object], home.section)
             let isFunction = locator.object.atoms[section]?.kind == .code
             let location =
                 isFunction

@@ -17,30 +17,40 @@ public struct ObjectPair: Sendable {
     public static func pairs(
         before: [CompiledObject], after: [CompiledObject]
     ) throws(ChangeError) -> [ObjectPair] {
-        var rest = before
+        if before.count == 1, after.count == 1 {
+            return [ObjectPair(before: before[0], after: after[0])]
+        }
+        var rest = Set(before.indices)
+        var chosen = [Int?](repeating: nil, count: after.count)
+        let byName = Dictionary(grouping: before.indices) { before[$0].path.lastComponent }
+        var likely = after.indices.flatMap { index in
+            (byName[after[index].path.lastComponent] ?? []).map {
+                (index, $0, before[$0].path.commonSuffix(with: after[index].path))
+            }
+        }
+        likely.sort { ($0.2, $1.0, $1.1) > ($1.2, $0.0, $0.1) }
+        for (index, candidate, shared) in likely
+        where chosen[index] == nil && rest.contains(candidate) {
+            let rivals = likely.filter { $0.0 == index && $0.2 == shared && rest.contains($0.1) }
+            guard rivals.count == 1 else {
+                throw .pairing(
+                    after: after[index].name, reason: "several objects before have that name")
+            }
+            rest.remove(candidate)
+            chosen[index] = candidate
+        }
+        if let left = rest.min() {
+            throw .pairing(
+                after: before[left].name, reason: "it is named before, and no object after is it")
+        }
         var pairs: [ObjectPair] = []
-        for object in after {
-            let name = object.path.lastComponent
-            let same = rest.indices.filter { rest[$0].path.lastComponent == name }
-            let shared = same.map { rest[$0].path.commonSuffix(with: object.path) }
-            guard let longest = shared.max() else {
-                if before.count == 1, after.count == 1 {
-                    return [ObjectPair(before: before[0], after: object)]
-                }
+        for (object, candidate) in zip(after, chosen) {
+            guard let candidate else {
                 throw .pairing(
                     after: object.name,
                     reason: "no object before has that name; name both alike, in two folders")
             }
-            guard shared.count(where: { $0 == longest }) == 1 else {
-                throw .pairing(
-                    after: object.name, reason: "several objects before have that name")
-            }
-            let chosen = same[shared.firstIndex(of: longest) ?? 0]
-            pairs.append(ObjectPair(before: rest.remove(at: chosen), after: object))
-        }
-        if let left = rest.first {
-            throw .pairing(
-                after: left.name, reason: "it is named before, and no object after is it")
+            pairs.append(ObjectPair(before: before[candidate], after: object))
         }
         return pairs
     }
@@ -133,35 +143,33 @@ public struct SourceChange {
         }
         let changes = try ChangeSet(comparisons)
         // The functions that change come first: what they refer to is found by them.
-        var addresses: [AtomPlace: LinkAddress] = [:]
+        var found: [(place: AtomPlace, origin: AtomPlace, address: LinkAddress)] = []
         for place in changes.replacements {
-            guard let section = comparisons[place.object].correlation.before[place.section] else {
-                continue
+            for origin in changes.origins(of: place) {
+                found.append(
+                    (place, origin, try locators[origin.object].function(origin.section)))
             }
-            addresses[place] = try locators[place.object].function(section)
         }
+        try Self.checkNewNames(changes, base)
         let assembly = try PatchAssembly(changes, locators, base: base)
         object = assembly.object
-        let signatures = Dictionary(
-            uniqueKeysWithValues: Set(addresses.keys.map(\.object)).map { index in
-                let comparison = comparisons[index]
-                return (
-                    index,
-                    (
-                        before: Signatures(of: comparison.before.path),
-                        after: Signatures(of: comparison.after.path)
-                    )
-                )
+        let before = Dictionary(
+            uniqueKeysWithValues: Set(found.map(\.origin.object)).map {
+                ($0, Signatures(of: comparisons[$0].before.path))
             })
-        replacements = addresses.compactMap { place, address in
-            assembly.replacements[place].map { name in
-                let symbol = Self.symbol(of: place, comparisons)
-                let known = signatures[place.object]
-                return Replacement(
+        let after = Dictionary(
+            uniqueKeysWithValues: Set(found.map(\.place.object)).map {
+                ($0, Signatures(of: comparisons[$0].after.path))
+            })
+        replacements = found.compactMap { place, origin, address in
+            let symbol = comparisons[origin.object].before.atoms[origin.section]?.name ?? ""
+            return assembly.symbol(of: place, likely: symbol).map { name in
+                Replacement(
                     symbol: symbol, address: address, replacement: name,
                     isLocal: changes.atom(place)?.isGlobal == false,
                     signature: SignatureChange(
-                        known?.before[symbol], known?.after[changes.atom(place)?.name ?? symbol]))
+                        before[origin.object]?[symbol],
+                        after[place.object]?[changes.atom(place)?.name ?? symbol]))
             }
         }.sorted { $0.address < $1.address }
         bindings = assembly.bindings.map { Binding($0.key, $0.value) }
@@ -245,15 +253,24 @@ public struct SourceChange {
     ) throws(ChangeError) {
         let before = TypeLayouts(of: comparison.before.path)
         let after = TypeLayouts(of: comparison.after.path)
-        if let change = before.firstChange(to: after, besides: accepted) {
-            throw .changedLayout(object: comparison.after.name, change)
-        }
+        let change =
+            before.firstChange(to: after, besides: accepted)
+            ?? Enumerations(of: comparison.before.path).firstChange(
+                to: Enumerations(of: comparison.after.path), besides: accepted)
+        if let change { throw .changedLayout(object: comparison.after.name, change) }
     }
 
-    private static func symbol(of place: AtomPlace, _ comparisons: [ObjectComparison]) -> String {
-        let comparison = comparisons[place.object]
-        let before = comparison.correlation.before[place.section]
-        return before.flatMap { comparison.before.atoms[$0] }?.name ?? ""
+    /// What has a name that the base gives to something else would be a second one.
+    private static func checkNewNames(
+        _ changes: ChangeSet, _ base: any LinkedBase
+    ) throws(ChangeError) {
+        for place in changes.included.sorted() where changes.origin(of: place) == nil {
+            for name in changes.atom(place)?.strongNames ?? []
+            where base.definitions(of: name).contains(where: \.isGlobal) {
+                throw .definedElsewhere(
+                    object: changes.name(of: place), name: name, base: base.name)
+            }
+        }
     }
 }
 
@@ -264,10 +281,12 @@ extension SourceChange.Binding {
         switch binding.location {
         case .address(let address):
             definition = BaseDefinition(
-                address: address, kind: binding.isFunction ? .function : .object, sourceFile: nil)
+                address: address, kind: binding.isFunction ? .function : .object, isGlobal: false,
+                sourceFile: nil)
         case .threadLocal(let offset):
             definition = BaseDefinition(
-                address: LinkAddress(rawValue: offset), kind: .threadLocal, sourceFile: nil)
+                address: LinkAddress(rawValue: offset), kind: .threadLocal,
+                isGlobal: false, sourceFile: nil)
         }
     }
 }

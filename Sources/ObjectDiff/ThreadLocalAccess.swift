@@ -63,8 +63,9 @@ extension PatchAssembly {
         _ destination: ChangeSet.Destination
     ) throws(ChangeError) -> Int64? {
         switch destination {
-        case .base(let home, let section, let offset):
-            guard case .threadLocal(let found) = try locators[home.object].datum(section) else {
+        case .base(let home, let offset):
+            guard case .threadLocal(let found) = try locators[home.object].datum(home.section)
+            else {
                 return nil
             }
             return Int64(bitPattern: found) &+ offset

@@ -75,7 +75,7 @@ struct TypeLayouts {
     }
 }
 
-/// A structure that data which exists does not have.
+/// A structure or enumeration that data which exists does not have.
 public struct LayoutChange: Hashable, Sendable {
     public enum What: Hashable, Sendable {
         case added(member: String)
@@ -84,6 +84,8 @@ public struct LayoutChange: Hashable, Sendable {
         case resized(member: String)
         /// Bytes.
         case size(from: UInt64, to: UInt64)
+        /// Of an enumeration.
+        case renumbered(enumerator: String, from: Int64, to: Int64)
     }
 
     public let type: String

@@ -66,6 +66,8 @@ import Testing
             catalog = try FunctionCatalog(image)
         }
 
+        func isInterposable(_ name: String) -> Bool { false }
+
         func definitions(of name: String) -> [BaseDefinition] {
             guard let table = try? image.symbolTable(.full) else { return [] }
             return table.indexes(named: name).compactMap { index in
@@ -79,7 +81,8 @@ import Testing
                     default: .object
                     }
                 return BaseDefinition(
-                    address: symbol.value, kind: kind, sourceFile: symbol.sourceFile)
+                    address: symbol.value, kind: kind, isGlobal: symbol.binding != .local,
+                    sourceFile: symbol.sourceFile)
             }
         }
     }

@@ -97,7 +97,8 @@ void cdebuginfo_lines(
 
 /* A member of a structure, class or union; or such a type that has none. */
 typedef struct cdebuginfo_member {
-    /* The type; of one without a name, that of the first typedef of it. */
+    /* The type, as long as the call lasts; of one without a name, that of the first
+     * typedef of it. */
     const char *_Nonnull type;
     bool is_union;
     /* Bytes. */
@@ -116,12 +117,34 @@ typedef struct cdebuginfo_member {
 
 /*
  * Reports the members, in their order, of each type that is declared outside of
- * functions and complete.
+ * functions and complete. A structure without a name that a member is of is called
+ * after both: 'outer.member'.
  */
 void cdebuginfo_members(
     cdebuginfo *_Nonnull info, void *_Nullable context,
     void (*_Nonnull report)(
         void *_Nullable context, const cdebuginfo_member *_Nonnull member));
+
+/* A number that an enumeration names. */
+typedef struct cdebuginfo_enumerator {
+    /* The enumeration; NULL where it has no name. */
+    const char *_Nullable type;
+    /* The function that it is declared in; NULL outside of functions. */
+    const char *_Nullable function;
+    /* Where it is declared; NULL and 0 where not told. */
+    const char *_Nullable file;
+    int line;
+    const char *_Nonnull name;
+    int64_t value;
+    /* Its place in the enumeration, from 0. */
+    int number;
+} cdebuginfo_enumerator;
+
+/* Reports the enumerators of each enumeration, in their order. */
+void cdebuginfo_enumerators(
+    cdebuginfo *_Nonnull info, void *_Nullable context,
+    void (*_Nonnull report)(
+        void *_Nullable context, const cdebuginfo_enumerator *_Nonnull enumerator));
 
 /*
  * Reports of each function that has code how it is called: what it returns and takes,
