@@ -84,7 +84,7 @@ let package = Package(
             "Authoring",
             [
                 "Addresses", "ELFImage", "Patchability", "ObjectDiff", "PatchFile", "CDecoder",
-                "CDebugInfo", system,
+                "CDebugInfo", "CLinuxTrace", system,
             ], resources: [.embedInCode("hotpatch.h")]),
         room("PatchStore", ["Addresses", "JSONText", "ELFImage", "PatchFile", system]),
         room(

@@ -50,7 +50,9 @@ public enum AuthoringError: Error, Sendable {
 
     // A change of sources.
     case emptyChange(patch: String)
-    case commandFailed(action: String, status: Int32, output: String)
+    case commandFailed(action: String, status: Int32, output: String, log: String?)
+    case commandKilled(action: String, signal: Int32)
+    case workFolder(folder: String, reason: String)
     case nothingCompiled(command: String)
     case changeNotBuilt(files: [String])
 
@@ -102,7 +104,8 @@ public enum AuthoringError: Error, Sendable {
         case .contract(_, _, let obstacle): "build.contract-\(obstacle.code)"
         case .exceptions: "build.exceptions"
         case .emptyChange: "build.empty-change"
-        case .commandFailed: "build.command-failed"
+        case .commandFailed, .commandKilled: "build.command-failed"
+        case .workFolder: "build.work-folder"
         case .nothingCompiled: "build.nothing-compiled"
         case .changeNotBuilt: "build.change-not-built"
         case .change(let error): error.code
@@ -167,7 +170,9 @@ extension AuthoringError: CustomStringConvertible {
         switch self {
         case .outputIsInput, .source, .compilerFlag: inputText
         case .base, .baseKind, .noSymbols: baseText
-        case .emptyChange, .commandFailed, .nothingCompiled, .changeNotBuilt: changeText
+        case .emptyChange, .commandFailed, .commandKilled, .workFolder, .nothingCompiled,
+            .changeNotBuilt:
+            changeText
         case .compilerMissing, .compilerFailed, .compilerRefuses, .compilerKilled,
             .compilerMachine, .object, .system, .notKept, .change, .decoder, .patch:
             toolText
@@ -243,15 +248,21 @@ extension AuthoringError: CustomStringConvertible {
         case .emptyChange(let patch):
             "'\(patch)' names no file to change; name a change as 'diff -u' or git writes it, and "
                 + "with --strip how many folders of its names to leave out"
-        case .commandFailed(let action, let status, let output):
+        case .commandFailed(let action, let status, let output, let log):
             "cannot \(action): exit code \(status)"
-                + (output.isEmpty ? "" : "; it said last:\n\(output)")
+                + (output.isEmpty ? "" : "; it said last:\n\(output)\n")
+                + (log.map { "all that it said is in '\($0)'" }
+                    ?? "with --work DIR all that it says is kept there")
+        case .commandKilled(let action, let signal):
+            "cannot \(action): it was ended by signal \(signal)"
+        case .workFolder(let folder, let reason):
+            "cannot build in '\(folder)': \(reason); name an empty folder, or a new one"
         case .nothingCompiled(let command):
             "'\(command)' compiled nothing that could be seen; where the sources are built "
-                + "already say --configure 'make clean', and where the build calls its compiler "
-                + "by a path, name it without"
+                + "already say --configure 'make clean'; compilers are known by names such as "
+                + "cc, gcc-12, x86_64-linux-gnu-g++ and clang"
         case .changeNotBuilt(let files):
-            "nothing that was compiled reads what the change touches: "
+            "nothing to patch: nothing that was compiled reads what the change touches: "
                 + files.joined(separator: ", ")
         default: ""
         }

@@ -6,12 +6,14 @@ import SystemPackage
 /// made it and the files that were read for it.
 struct CompileRecorder {
     /// The folder that is to be the first of PATH.
-    let commands: FilePath
+    let folder: FilePath
+    /// The compilers behind it, with what tells one version of them from another.
+    private(set) var identities: [String] = []
     /// What is compiled in it is called by this one.
     private let tree: FilePath
     private let original: FilePath
 
-    /// The names under which build systems call compilers.
+    /// The names under which build systems look for compilers in PATH.
     private static let names = [
         "cc", "gcc", "c99", "c89", "g++", "c++", "clang", "clang++", "x86_64-linux-gnu-gcc",
         "x86_64-linux-gnu-g++",
@@ -26,9 +28,9 @@ struct CompileRecorder {
     ///   - tree: where it is built.
     ///   - original: the name that the tree has for who reads `__FILE__`.
     init(
-        in folder: borrowing TemporaryFolder, tree: FilePath, original: FilePath
+        in place: borrowing TemporaryFolder, tree: FilePath, original: FilePath
     ) throws(AuthoringError) {
-        commands = try folder.makeFolder("commands")
+        folder = try place.makeFolder("commands")
         self.tree = tree
         self.original = original
         // With its version, as distributions name them: gcc-12.
@@ -37,15 +39,58 @@ struct CompileRecorder {
             let places = Self.searchPath.split(separator: ":").map {
                 FilePath(String($0)).appending(name)
             }
-            let found = places.first { unsafe access($0.string, X_OK) == 0 }
+            let found = places.first { unsafe access($0.string, X_OK) == 0 && !Self.isCache($0) }
             guard let found else { continue }
-            let script = commands.appending(name)
-            try writeFile(text(for: found), to: script)
-            guard unsafe chmod(script.string, 0o700) == 0 else {
-                throw AuthoringError.system(
-                    name: script.string, action: "make executable", errno: Errno(rawValue: errno))
+            var status = stat()
+            if unsafe stat(found.string, &status) == 0 {
+                identities.append("\(found) \(status.st_size) \(status.st_mtim.tv_sec)")
             }
+            try write(folder.appending(name), for: found)
         }
+    }
+
+    private func write(_ script: FilePath, for compiler: FilePath) throws(AuthoringError) {
+        try writeFile(text(for: compiler), to: script)
+        guard unsafe chmod(script.string, 0o700) == 0 else {
+            throw AuthoringError.system(
+                name: script.string, action: "make executable", errno: Errno(rawValue: errno))
+        }
+    }
+
+    /// What notes the work of a compiler that is called by its path.
+    func wrapper(for compiler: FilePath) throws(AuthoringError) -> FilePath {
+        let script = folder.appending(compiler.string.replacing("/", with: "%"))
+        if unsafe access(script.string, X_OK) != 0 { try write(script, for: compiler) }
+        return script
+    }
+
+    /// The same where the path is that of a compiler, by its name; nil for other programs
+    /// and our own, and where the script cannot be written.
+    func substitute(for program: FilePath) -> FilePath? {
+        guard let name = program.lastComponent?.string, program.removingLastComponent() != folder,
+            Self.isCompiler(name), !Self.isCache(program)
+        else { return nil }
+        do throws(AuthoringError) { return try wrapper(for: program) } catch { return nil }
+    }
+
+    /// Whether a file is called as compilers are: gcc, or with a target before it or a
+    /// version behind.
+    static func isCompiler(_ name: String) -> Bool {
+        var parts = name.split(separator: "-", omittingEmptySubsequences: false)[...]
+        if parts.count > 1, let last = parts.last, last.allSatisfy({ $0.isNumber || $0 == "." }) {
+            parts.removeLast()
+        }
+        guard let last = parts.last else { return false }
+        return ["cc", "gcc", "c99", "c89", "g++", "c++", "clang", "clang++"].contains(last)
+    }
+
+    /// Whether a name is one by which a cache of objects stands before the compiler.
+    /// Such a cache looks for the compiler in PATH, and would find us.
+    private static func isCache(_ path: FilePath) -> Bool {
+        guard let target = unsafe realpath(path.string, nil) else { return false }
+        defer { unsafe free(target) }
+        let name = unsafe FilePath(String(cString: target)).lastComponent?.string ?? ""
+        return ["ccache", "sccache", "distcc", "icecc"].contains(name)
     }
 
     /// What every object is compiled with besides. None of it changes a function's code;
@@ -66,6 +111,7 @@ struct CompileRecorder {
     private func text(for compiler: FilePath) -> String {
         """
         #!/bin/sh
+        export \(BuildTracer.mark)
         compiler=\(Self.quoted(compiler.string))
         compiles= other= output= listed= previous= source= sources=0
         for argument in "$@"; do
@@ -127,6 +173,16 @@ struct CompileRecord {
     }
 
     var key: Key { Key(folder: folder, arguments: CompileCommand.inputs(of: command)) }
+
+    /// How many a build has left in `folder` so far; 0 where that cannot be read.
+    static func count(in folder: FilePath) -> Int {
+        do throws(AuthoringError) {
+            return try fileNames(in: folder).count { $0.hasSuffix(".command") }
+        } catch {
+            // It is only for those who watch.
+            return 0
+        }
+    }
 
     /// Those that a build has left in `folder`.
     static func all(in folder: FilePath) throws(AuthoringError) -> [CompileRecord] {

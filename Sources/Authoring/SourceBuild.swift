@@ -1,4 +1,3 @@
-import Glibc
 import ObjectDiff
 import PatchFile
 import SystemPackage
@@ -23,6 +22,9 @@ public struct SourceRequest: Sendable {
     public var acceptedLayouts: Set<String> = []
     public var acceptExceptions = false
     public var libraryPaths: [FilePath] = []
+    /// A folder for all that is built, which stays: the next request with the same
+    /// sources and commands begins with what is there. nil where nothing is to stay.
+    public var work: FilePath?
 
     public init(base: FilePath, source: FilePath, patch: FilePath, output: FilePath) {
         self.base = base
@@ -36,6 +38,8 @@ public struct SourceRequest: Sendable {
 /// Where a build of a change has got to.
 public enum SourceBuildStep: Hashable, Sendable {
     case copying
+    /// What an earlier request has built as it is serves again.
+    case reusing
     case configuring
     case buildingBefore
     case buildingAfter
@@ -48,6 +52,7 @@ extension SourceBuildStep: CustomStringConvertible {
     public var description: String {
         switch self {
         case .copying: "copying the sources"
+        case .reusing: "taking what is built already"
         case .configuring: "configuring"
         case .buildingBefore: "building as it is"
         case .buildingAfter: "building with the change"
@@ -59,15 +64,24 @@ extension SourceBuildStep: CustomStringConvertible {
     }
 }
 
+/// What is told while a change is built.
+public struct SourceBuildProgress: Sendable {
+    public let step: SourceBuildStep
+    /// How many objects the step has compiled so far.
+    public internal(set) var objects = 0
+    /// How long it has taken so far.
+    public internal(set) var duration = Duration.zero
+}
+
 /// Makes a patch from a change of sources: builds them before and after, and compares
 /// the objects that the change reaches.
 public struct SourceBuild {
     private let request: SourceRequest
-    private let progress: (SourceBuildStep) -> Void
+    private let progress: (SourceBuildProgress) -> Void
 
-    /// - Parameter progress: is told what comes next.
+    /// - Parameter progress: is told what comes next, and twice a second how far it is.
     public static func build(
-        _ request: SourceRequest, progress: (SourceBuildStep) -> Void = { _ in }
+        _ request: SourceRequest, progress: (SourceBuildProgress) -> Void = { _ in }
     ) throws(AuthoringError) -> DiffReport {
         try RequestChecks.checkOutput(
             request.output,
@@ -78,35 +92,19 @@ public struct SourceBuild {
     }
 
     private func run() throws(AuthoringError) -> DiffReport {
-        let folder = try TemporaryFolder()
         let source = try absolute(request.source)
         let patch = try absolute(request.patch)
-        let tree = try folder.makeFolder("tree")
-        let records = (
-            before: try folder.makeFolder("before"), after: try folder.makeFolder("after")
-        )
-        progress(.copying)
-        try run(["cp", "-a", source.string + "/.", tree.string], "copy the sources", folder)
-        let recorder = try CompileRecorder(in: folder, tree: tree, original: source)
-        if !request.configure.isEmpty {
-            progress(.configuring)
-            try shell(request.configure, in: tree, recorder, records: nil, folder)
-        }
-        progress(.buildingBefore)
-        try shell(request.make, in: tree, recorder, records: records.before, folder)
-        let before = try CompileRecord.all(in: records.before)
-        guard !before.isEmpty else { throw AuthoringError.nothingCompiled(command: request.make) }
+        let site = try BuildSite(request.work, source: source, progress: progress)
         let touched = try ChangedFiles.names(in: patch, strip: request.strip).map {
-            tree.pushing(FilePath($0)).lexicallyNormalized()
+            site.tree.pushing(FilePath($0)).lexicallyNormalized()
         }
-        try run(
-            [
-                "patch", "-d", tree.string, "-p\(request.strip)", "-s", "-f", "-i", patch.string,
-            ], "apply the change to the sources", folder)
-        progress(.buildingAfter)
-        try shell(request.make, in: tree, recorder, records: records.after, folder)
-        let pairs = try pairs(before, records.after, Set(touched), recorder, folder)
-        progress(.comparing(objects: pairs.count))
+        try buildBefore(site, patch)
+        let before = try CompileRecord.all(in: site.before)
+        guard !before.isEmpty else { throw AuthoringError.nothingCompiled(command: request.make) }
+        try apply(patch, in: site)
+        try site.run(request.make, as: .buildingAfter, records: site.after)
+        let pairs = try pairs(before, Set(touched), site)
+        site.begin(.comparing(objects: pairs.count))
         var diff = DiffRequest(
             base: request.base, before: pairs.map(\.before), after: pairs.map(\.after),
             output: request.output)
@@ -118,6 +116,33 @@ public struct SourceBuild {
         return try DiffBuilder.build(diff, sources: pairs.map(\.source))
     }
 
+    /// Leaves the tree as it is before the change, and built, with its objects noted.
+    private func buildBefore(
+        _ site: BuildSite, _ patch: FilePath
+    ) throws(AuthoringError) {
+        let stamp = try site.stamp(commands: [request.configure, request.make])
+        if try site.reuse(stamp) { return try apply(patch, in: site, isRehearsal: true) }
+        try site.copySources()
+        // Before minutes are spent on the build.
+        try apply(patch, in: site, isRehearsal: true)
+        if !request.configure.isEmpty {
+            try site.run(request.configure, as: .configuring, records: nil)
+        }
+        try site.run(request.make, as: .buildingBefore, records: site.before)
+        try site.keep(stamp)
+    }
+
+    private func apply(
+        _ patch: FilePath, in site: BuildSite, isRehearsal: Bool = false
+    ) throws(AuthoringError) {
+        try site.run(
+            [
+                "patch", "-d", site.tree.string, "-p\(request.strip)", "-s", "-f", "-i",
+                patch.string,
+            ] + (isRehearsal ? ["--dry-run"] : []), "apply the change to the sources",
+            log: "patch")
+    }
+
     /// The two objects of one source.
     private struct Pair {
         let before: FilePath
@@ -127,13 +152,12 @@ public struct SourceBuild {
 
     /// The objects before and after of each source that the change reaches.
     private func pairs(
-        _ before: [CompileRecord], _ records: FilePath, _ touched: Set<FilePath>,
-        _ recorder: CompileRecorder, _ folder: borrowing TemporaryFolder
+        _ before: [CompileRecord], _ touched: Set<FilePath>, _ site: BuildSite
     ) throws(AuthoringError) -> [Pair] {
         // The last of several times is what was linked.
         let old = Dictionary(before.map { ($0.key, $0) }, uniquingKeysWith: { $1 })
         var new = Dictionary(
-            try CompileRecord.all(in: records).map { ($0.key, $0.object) },
+            try CompileRecord.all(in: site.after).map { ($0.key, $0.object) },
             uniquingKeysWith: { $1 })
         let left = old.filter { key, record in
             new[key] == nil && record.dependencies.map { !$0.isDisjoint(with: touched) } ?? true
@@ -142,71 +166,26 @@ public struct SourceBuild {
             old.values.contains { $0.dependencies?.contains(file) ?? true }
         }
         guard isRead || !new.isEmpty else {
-            throw AuthoringError.changeNotBuilt(files: touched.map(\.string).sorted())
+            throw AuthoringError.changeNotBuilt(
+                files: touched.map { $0.string.replacing("\(site.tree)/", with: "") }.sorted())
         }
-        if !left.isEmpty { progress(.compiling(left.count)) }
+        if !left.isEmpty { site.begin(.compiling(left.count)) }
         for (index, (key, record)) in left.enumerated() {
-            let object = records.appending("left-\(index).o")
+            let object = site.after.appending("left-\(index).o")
             // Through the recorder, for its flags.
-            let compiler = FilePath(record.command.first ?? "cc").lastComponent?.string ?? "cc"
-            let wrapped = recorder.commands.appending(compiler).string
-            try run(
-                ["env", "-C", record.folder.string, wrapped]
+            let compiler = try site.wrapper(of: record)
+            try site.run(
+                ["env", "-C", record.folder.string, compiler.string]
                     + key.arguments.dropFirst() + ["-o", object.string],
-                "compile with the change", folder)
+                "compile with the change", log: "compile")
             new[key] = object
         }
         // A new source has been nothing before.
-        let nothing = folder.path.appending("nothing.o")
+        let nothing = site.after.appending("nothing.o")
         try writeFile(CompiledObject.nothing, to: nothing)
         return new.sorted { $0.key.order < $1.key.order }.map { key, object in
             Pair(before: old[key]?.object ?? nothing, after: object, source: key.source)
         }
-    }
-
-    // MARK: - Commands
-
-    /// Runs a command of the user's in the tree.
-    private func shell(
-        _ command: String, in tree: FilePath, _ recorder: CompileRecorder, records: FilePath?,
-        _ folder: borrowing TemporaryFolder
-    ) throws(AuthoringError) {
-        try run(
-            [
-                "env", "-C", tree.string, "PATH=\(recorder.commands):\(CompileRecorder.searchPath)",
-                "HOTPATCH_RECORD=\(records?.string ?? "")",
-                // So that what is built twice has the same date in it.
-                "SOURCE_DATE_EPOCH=\(Self.date)", "sh", "-c", command,
-            ], "run '\(command)'", folder)
-    }
-
-    private static let date = time(nil)
-
-    private func run(
-        _ arguments: [String], _ action: String, _ folder: borrowing TemporaryFolder
-    ) throws(AuthoringError) {
-        let log = folder.path.appending("log")
-        let ending: ChildCommand.Ending
-        do throws(Errno) {
-            ending = try ChildCommand.run(
-                ["sh", "-c", "exec \"$@\" 2>&1", "sh"] + arguments, output: log)
-        } catch {
-            throw AuthoringError.system(name: arguments[0], action: "run", errno: error)
-        }
-        switch ending {
-        case .exited(0): return
-        case .exited(let status):
-            throw AuthoringError.commandFailed(
-                action: action, status: status, output: try Self.end(of: log))
-        case .killed(let signal):
-            throw AuthoringError.compilerKilled(compiler: arguments[0], signal: signal)
-        }
-    }
-
-    /// The last lines of what a command said.
-    private static func end(of log: FilePath) throws(AuthoringError) -> String {
-        let text = String(decoding: try readFile(log).suffix(4_000), as: UTF8.self)
-        return text.split(separator: "\n").suffix(12).joined(separator: "\n")
     }
 }
 

@@ -25,7 +25,8 @@ struct Build: ParsableCommand {
             With --source and --patch the whole is done from a change as 'diff -u' or git writes it: a \
             copy of the sources is configured and built as the base was, built again with the change, \
             and the objects that the change reaches are compared as by 'hotpatch diff'. Compilers are \
-            found in PATH, where others stand before them that note what is compiled:
+            noticed by their names, such as gcc-12 or clang++, whatever runs them and by whatever \
+            path. With --work the build before the change is done once for all changes:
 
               hotpatch build --base ./daemon -o fix.hpatch --source daemon-1.2 --patch fix.diff \
             --configure './configure' --make 'make daemon'
@@ -78,6 +79,15 @@ struct Build: ParsableCommand {
     var make = "make"
 
     @Option(
+        help: ArgumentHelp(
+            """
+            Keep there what is built from --source; the next build with the same sources and \
+            commands begins with it.
+            """, valueName: "DIR"),
+        completion: .directory)
+    var work: String?
+
+    @Option(
         name: .customLong(flagOption), parsing: .unconditionalSingleValue,
         help: ArgumentHelp(
             "A flag for the compiler; those behind '--' follow.", valueName: "FLAG"))
@@ -127,6 +137,9 @@ struct Build: ParsableCommand {
             throw ValidationError(
                 "--pick, --new-data and flags for the compiler are for replacement functions in C.")
         }
+        guard work == nil || source != nil else {
+            throw ValidationError("--work is for --source.")
+        }
         guard (0...100).contains(strip) else {
             throw ValidationError("--strip takes a number from 0 to 100.")
         }
@@ -167,11 +180,27 @@ extension Build {
         request.acceptedLayouts = Set(change.acceptLayout)
         request.acceptExceptions = change.acceptExceptions
         request.libraryPaths = label.libraryPath.map { FilePath($0) }
-        let report = try SourceBuild.build(request) { step in
-            guard isatty(STDERR_FILENO) == 1 else { return }
-            StandardError.write("hotpatch: \(step) …\n")
-        }
+        request.work = work.map { FilePath($0) }
+        let report = try SourceBuild.build(request, progress: ProgressLine.show)
         try report.show(format.format, command: "build")
+    }
+}
+
+/// What a long build tells a terminal; a pipe is told nothing.
+private enum ProgressLine {
+    /// A step has a line, which its numbers are written over.
+    static func show(_ progress: SourceBuildProgress) {
+        guard isatty(STDERR_FILENO) == 1 else { return }
+        let seconds = progress.duration.components.seconds
+        guard progress.duration > .zero else {
+            return StandardError.write("hotpatch: \(progress.step) …\n")
+        }
+        let objects =
+            progress.objects == 0
+            ? "" : "\(progress.objects) \(progress.objects == 1 ? "object" : "objects"), "
+        // Up a line, and clear it (ECMA-48: CUU, EL).
+        StandardError.write(
+            "\u{1b}[A\r\u{1b}[Khotpatch: \(progress.step) … \(objects)\(seconds) s\n")
     }
 }
 

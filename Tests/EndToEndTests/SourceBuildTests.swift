@@ -1,3 +1,4 @@
+import Glibc
 import JSONText
 import SystemPackage
 import TestSupport
@@ -198,6 +199,96 @@ import Testing
         try Tool.expect(64, arguments + ["fix.c"])
         try Tool.expect(64, Array(arguments.dropLast(4)) + ["-o", output.string])
         #expect(try !Command.run("ls", [folder.path.string]).output.contains("hpatch"))
+    }
+
+    /// Compilers are found whatever they are called by.
+    @Test(arguments: ["CC=/usr/bin/gcc", "CC=../compiler", "CC='env gcc'"])
+    func aCompilerIsFoundByItsPath(_ choice: String) throws {
+        let link = tree.appending("tools")
+        #expect(try Command.run("mkdir", [link.string]).succeeded)
+        #expect(
+            try Command.run("ln", ["-s", "/usr/bin/gcc", link.appending("gcc").string]).succeeded)
+        let choice = choice.replacing("../compiler", with: "./tools/gcc")
+        try write(change: Self.limitChange)
+        try Tool.expect(
+            0, arguments + ["--make", "make daemon \(choice)"],
+            says: ["replaces  parse", "replaces  twice"])
+    }
+
+    /// What the build itself starts and leaves is no longer waited for, nor ended.
+    @Test func aBuildMayLeaveAServerBehind() throws {
+        try write(change: Self.limitChange)
+        let file = folder.path.appending("server")
+        let make = "make daemon; [ -e \(file) ] || { sleep 300 & echo $! >\(file); }"
+        try Tool.expect(0, arguments + ["--make", make], says: ["replaces  parse"])
+        let server = try #require(try file.lines().first)
+        let state = FilePath("/proc/\(server)/status")
+        let tracer = try state.lines().first { $0.hasPrefix("TracerPid:") }
+        #expect(tracer == "TracerPid:\t0")
+        #expect(try Command.run("kill", [server]).succeeded)
+    }
+
+    @Test func aWorkFolderServesAgain() throws {
+        let work = folder.path.appending("work")
+        let count = folder.path.appending("count")
+        let make = "make daemon; echo built >>\(count)"
+        let again = arguments + ["--make", make, "--work", work.string]
+        try write(change: Self.limitChange)
+        try Tool.expect(0, again, says: ["replaces  parse", "replaces  twice"])
+        #expect(try count.lines().count == 2)
+        // Another change of the same sources: only what comes behind it is built.
+        try write(change: Self.limitChange.replacing("x > 50 ? 50", with: "x > 60 ? 60"))
+        try Tool.expect(0, again, says: ["replaces  parse", "replaces  twice"])
+        #expect(try count.lines().count == 3)
+        let victim = try startVictim(base)
+        try Tool.expect(0, ["apply", output.string, "--pid", "\(victim.pid)"])
+        #expect(try victim.ask("40") == "61 81")
+        // Other sources, or another command: all of it is done again.
+        _ = try folder.write("\n", to: "\(tree.lastComponent?.string ?? "")/new.h")
+        try Tool.expect(0, again, says: ["replaces  parse"])
+        #expect(try count.lines().count == 5)
+        try Tool.expect(0, again.dropLast(3) + [make + ";", "--work", work.string])
+        #expect(try count.lines().count == 7)
+        // The log of a build that fails is there as a whole.
+        try Tool.expect(
+            1, again.dropLast(3) + ["echo broken; false", "--work", work.string],
+            says: ["broken", "\(work)/before.log"])
+        #expect(try work.appending("before.log").lines() == ["broken"])
+    }
+
+    @Test func aWorkFolderIsNobodyElses() throws {
+        try write(change: Self.limitChange)
+        try Tool.expect(
+            1, arguments + ["--work", folder.path.string], says: ["[build.work-folder]"])
+        try Tool.expect(
+            1, arguments + ["--work", tree.appending("work").string],
+            says: ["inside of the sources", "[build.work-folder]"])
+        try Tool.expect(
+            64,
+            [
+                "build", "--base", base.string, "-o", output.string, "fix.c",
+                "--work", "w",
+            ])
+        #expect(try Command.run("ls", [tree.string]).output.contains("limits.h"))
+    }
+
+    /// Everything that the build has started ends, and nothing stays.
+    @Test func anInterruptedBuildLeavesNothing() throws {
+        try write(change: Self.limitChange)
+        let place = try folder.makeDirectory()
+        let started = folder.path.appending("started")
+        let make = "make daemon; (sleep 301; true) & echo $! >\(started); wait; true"
+        let build = try RunningCommand(
+            BuiltProduct.path("hotpatch").string, arguments + ["--make", make],
+            environment: ["TMPDIR": place.string])
+        try wait(until: "the build is at work") {
+            unsafe access(started.string, F_OK) == 0 && (try? started.lines().count) == 1
+        }
+        build.signal(SIGINT)
+        #expect(try build.finish().exit == .killed(signal: SIGINT))
+        #expect(try Command.run("ls", ["-A", place.string]).output == "")
+        let sleeper = try #require(try started.lines().first)
+        #expect(try !Command.run("kill", ["-0", sleeper]).succeeded)
     }
 
     @Test func nothingIsLeftInTheTemporaryFolder() throws {
