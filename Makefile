@@ -120,7 +120,8 @@ torture-starts: deps
 CORPUS := .build/corpus
 CORPUS_PACKAGES := apache2-utils bind9-dnsutils bison busybox curl dnsmasq-base dnsperf \
                    dpkg-dev flex iproute2 libevent-dev libexpat1-dev libpcre2-dev libssl-dev \
-                   make mosquitto-clients netcat-openbsd nettle-dev patch pkg-config wrk \
+                   make mosquitto-clients netcat-openbsd nettle-dev patch pkg-config \
+                   socat wrk \
                    zlib1g-dev
 corpus: deps
 	@$(MAKE) --no-print-directory deps PACKAGES='$(CORPUS_PACKAGES)'

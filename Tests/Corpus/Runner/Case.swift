@@ -31,9 +31,13 @@ struct Case {
         let asks: String
         let unfixed: String
         let fixed: String
+        /// Whether what is not fixed is of no use behind it, and is tried by itself.
+        let spoils: Bool
 
         /// Whether what is not fixed does not survive it.
         var kills: Bool { unfixed.hasPrefix(Daemon.deathPrefix) }
+
+        var isTriedAlone: Bool { kills || spoils }
     }
 
     let package: Package
@@ -89,7 +93,8 @@ struct Case {
                 Reproducer(
                     asks: try reproducer.member("asks").string(),
                     unfixed: try reproducer.member("unfixed").string(),
-                    fixed: try reproducer.member("fixed").string()))
+                    fixed: try reproducer.member("fixed").string(),
+                    spoils: try reproducer.optionalMember("spoils")?.bool() ?? false))
         case "refused":
             var words: [String] = []
             for word in try document.member("says").elements() { words.append(try word.string()) }

@@ -132,7 +132,8 @@ final class Daemon {
 
     private func script(_ name: String) throws -> Command {
         try Command.run(
-            trial.package.scripts.appending(name).string, [trial.fix], environment: environment)
+            trial.package.scripts.appending(name).string, [trial.fix],
+            environment: environment.merging(["PID": "\(process.pid)"]) { $1 })
     }
 
     private func wait(

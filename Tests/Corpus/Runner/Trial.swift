@@ -46,23 +46,25 @@ struct Trial {
             try outcome.read(
                 JSONCursor(try JSONValue(parsing: built.outputBytes)),
                 patch: workshop.patch(trial))
-            if let reproducer, reproducer.kills { try tryDeath(reproducer, &outcome) }
+            if let reproducer, reproducer.isTriedAlone { try tryAlone(reproducer, &outcome) }
             try tryUnderLoad(reproducer, &outcome)
         }
     }
 
     // MARK: - Without load
 
-    /// A daemon that does not survive the reproducer is tried by itself: as it is, and
-    /// after the patch was applied and reverted.
-    private func tryDeath(_ reproducer: Case.Reproducer, _ outcome: inout Outcome) throws {
+    /// A daemon that does not survive the reproducer, or not in good health, is tried by
+    /// itself: as it is, and after the patch was applied and reverted.
+    private func tryAlone(_ reproducer: Case.Reproducer, _ outcome: inout Outcome) throws {
         progress("\(trial.name): trying it without the patch")
         let unfixed = try Daemon(trial, in: workshop)
-        expect(try unfixed.behaviour(mayDie: true), reproducer.unfixed, "unpatched", &outcome)
+        let kills = reproducer.kills
+        expect(try unfixed.behaviour(mayDie: kills), reproducer.unfixed, "unpatched", &outcome)
+        _ = try unfixed.end()
         let reverted = try Daemon(trial, in: workshop)
         _ = try hotpatch("apply", workshop.patch(trial).string)
         _ = try hotpatch("revert", trial.fix)
-        expect(try reverted.behaviour(mayDie: true), reproducer.unfixed, "reverted", &outcome)
+        expect(try reverted.behaviour(mayDie: kills), reproducer.unfixed, "reverted", &outcome)
     }
 
     private func expect(
@@ -82,7 +84,7 @@ struct Trial {
         try daemon.awaitRounds()
         func reproduce(_ expected: String?, _ state: String) throws {
             guard let reproducer, let expected else { return }
-            guard expected != reproducer.unfixed || !reproducer.kills else {
+            guard expected != reproducer.unfixed || !reproducer.isTriedAlone else {
                 // Tried by itself before.
                 live.behaviour.append(reproducer.unfixed)
                 return

@@ -45,7 +45,7 @@ struct Workshop {
         let stamp = [package.version, trial.patch, package.configure, package.make].joined(
             separator: "\n")
         let done = place.appending("base.done")
-        if let known = try? done.lines().joined(separator: "\n"), known == stamp { return }
+        if let known = try? done.bytes(), known == Array(stamp.utf8) { return }
         progress("\(trial.name): fetching \(package.name) \(package.version)")
         let fetched = try run(
             scripts.appending("fetch.sh").string,
@@ -86,7 +86,7 @@ struct Workshop {
                 "build", "--base", program(trial).string, "--source",
                 place.appending("source").string, "--patch", place.appending("fix.diff").string,
                 "--configure", package.configure, "--make", package.make, "--reference",
-                trial.fix, "--format", "json", "-o",
+                trial.fix, "--work", place.appending("work").string, "--format", "json", "-o",
                 patch(trial).string,
             ], environment: Self.environment)
     }
