@@ -207,7 +207,8 @@ extension AuthoringError: CustomStringConvertible {
         case .noSymbols(let base):
             "cannot make a patch for '\(base)': it is stripped, and no debug file of it was found, "
                 + "so its functions have no names; install its debug symbols (Debian: the package "
-                + "NAME-dbgsym), or name an unstripped file of the same build"
+                + "NAME-dbgsym), name an unstripped file of the same build, or make the patch "
+                + "of the source change ('build --source', 'diff'), which takes no names"
         default: ""
         }
     }

@@ -1,5 +1,6 @@
 import Addresses
 import ELFImage
+import ObjectDiff
 import PatchFile
 import Patchability
 import SystemPackage
@@ -45,7 +46,8 @@ struct BaseObject {
 
     var name: String { path.string }
 
-    init(path: FilePath) throws(AuthoringError) {
+    /// - Parameter needsNames: whether one without the names of its functions is refused.
+    init(path: FilePath, needsNames: Bool = true) throws(AuthoringError) {
         self.path = path
         let reader: SymbolReader
         do throws(ELFError) {
@@ -62,9 +64,34 @@ struct BaseObject {
         imports = reader.imports
         sortedNames = reader.entries.keys.sorted()
         catalog = try Self.catalog(image, debugImage)
+        guard needsNames else { return }
         guard entries.values.contains(where: { $0.contains { $0.type == .function } }) else {
             throw AuthoringError.noSymbols(base: path.string)
         }
+    }
+
+    /// The same with names that were found out for its functions.
+    private init(_ base: BaseObject, named symbols: [FoundSymbol]) throws(AuthoringError) {
+        path = base.path
+        image = base.image
+        warnings = base.warnings
+        let reader: SymbolReader
+        do throws(ELFError) {
+            let names = try ELFImage.parse(
+                bytes: FoundSymbol.file(of: symbols), name: base.path.string)
+            debugImage = names
+            reader = try SymbolReader(image: image, debugImage: names)
+        } catch {
+            throw AuthoringError.base(error)
+        }
+        entries = reader.entries
+        imports = reader.imports
+        sortedNames = reader.entries.keys.sorted()
+        catalog = try Self.catalog(image, debugImage)
+    }
+
+    func named(by symbols: [FoundSymbol]) throws(AuthoringError) -> BaseObject {
+        try BaseObject(self, named: symbols)
     }
 
     /// The file with the debug information, if there is any.

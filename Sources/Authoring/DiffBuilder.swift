@@ -38,7 +38,7 @@ public struct DiffRequest: Sendable {
 /// Makes a patch from objects that were compiled before and after a change.
 public struct DiffBuilder {
     private let request: DiffRequest
-    private let base: BaseObject
+    private var base: BaseObject
     /// What the objects are called in messages, where they are those of a build: some
     /// may be parts of other programs than the base then.
     private let sources: [String]?
@@ -68,7 +68,7 @@ public struct DiffBuilder {
             request.output,
             inputs: [(request.base, "the base")]
                 + (request.before + request.after).map { ($0, "an object of the change") })
-        base = try BaseObject(path: request.base)
+        base = try BaseObject(path: request.base, needsNames: false)
         warnings = base.warnings
     }
 
@@ -81,6 +81,7 @@ public struct DiffBuilder {
         } catch {
             throw AuthoringError.change(error)
         }
+        if !base.hasOwnNames { base = try base.named(by: change.foundSymbols) }
         warnings += change.objectsWithoutTypes.map { .layoutsUnknown(object: $0) }
         let image: ELFImage
         do throws(ELFError) {
@@ -196,6 +197,12 @@ extension BaseObject: LinkedBase {
             || (image.dynamicSection.value(DT_FLAGS) ?? 0) & UInt64(DF_SYMBOLIC) != 0
         return kind == .sharedObject && entry.isDefault && !binds
     }
+
+    var hasOwnNames: Bool {
+        image.sections.contains { $0.type == .symbolTable } || debugImage != nil
+    }
+
+    func imports(_ name: String) -> Bool { importedSymbol(name) != nil }
 
     func definitions(of name: String) -> [BaseDefinition] {
         symbols(named: name).map { entry in

@@ -7,13 +7,17 @@ import Patchability
 /// filled in tells where everything else is.
 final class BaseLocator {
     let object: CompiledObject
-    private let base: any LinkedBase
-    private let references: BaseReferences
+    let base: any LinkedBase
+    let references: BaseReferences
+    /// What is known of a base without names.
+    let nameless: NamelessBase?
     private let decoder: InstructionDecoder
     /// Of sections of the object.
-    private var located: [Int: LinkAddress] = [:]
+    private(set) var located: [Int: LinkAddress] = [:]
     /// What matched functions say of the sections that they refer to.
-    private var implied: [Int: Set<BaseLocation>] = [:]
+    private(set) var implied: [Int: Set<BaseLocation>] = [:]
+    /// Functions that are still looked for in a base without names, and where they may be.
+    var open: [Int: [LinkAddress]] = [:]
     private var matches: [CodePlace: Result<BaseCodeMatch, BaseDifference.Failure>] = [:]
     private var usersAreMatched = false
 
@@ -24,10 +28,11 @@ final class BaseLocator {
 
     init(
         _ object: CompiledObject, base: any LinkedBase, words: BaseWords,
-        decoder: InstructionDecoder
+        decoder: InstructionDecoder, nameless: NamelessBase?
     ) {
         self.object = object
         self.base = base
+        self.nameless = nameless
         references = BaseReferences(object: object, base: base, words: words)
         self.decoder = decoder
     }
@@ -41,6 +46,7 @@ final class BaseLocator {
         guard let atom = object.atoms[section] else {
             throw .notInBase(object: object.name, name: "section \(section)", base: base.name)
         }
+        guard nameless == nil else { throw searchFailure(section, atom) }
         var candidates = references.candidates(for: atom, kinds: [.function])
         if candidates.isEmpty {
             matchUsers()
@@ -69,9 +75,18 @@ final class BaseLocator {
             throw .ambiguous(
                 object: object.name, name: atom.name, base: base.name, addresses: candidates)
         }
+        accept(section, at: address)
+        return address
+    }
+
+    /// Takes `address` for the place of a function that stands there.
+    func accept(_ section: Int, at address: LinkAddress) {
         located[section] = address
         learn(from: section, at: address)
-        return address
+        guard let nameless, let atom = object.atoms[section] else { return }
+        for label in atom.labels where label.binding != .local && label.value.rawValue == 0 {
+            nameless.note(label.name, at: .address(address))
+        }
     }
 
     private func addresses(_ locations: Set<BaseLocation>) -> [LinkAddress] {
@@ -79,8 +94,20 @@ final class BaseLocator {
             .sorted()
     }
 
+    /// Whether the code of `section` may be what the base has at `address`.
+    func fits(_ section: Int, at address: LinkAddress) -> Bool {
+        guard let atom = object.atoms[section],
+            let range = base.catalog.function(at: address)?.range,
+            let code = try? base.image.bytes(at: range),
+            let match = try? BaseCodeMatch(atom, code, at: address),
+            !match.references.contains(where: { references.contradiction($0) != nil })
+        else { return false }
+        matches[CodePlace(section: section, address: address)] = .success(match)
+        return true
+    }
+
     /// Holds the code of `section` against what the base has at `address`.
-    private func match(
+    func match(
         _ section: Int, at address: LinkAddress
     ) -> Result<BaseCodeMatch, BaseDifference.Failure> {
         let place = CodePlace(section: section, address: address)
@@ -143,6 +170,9 @@ final class BaseLocator {
     private func learn(from section: Int, at address: LinkAddress) {
         guard case .success(let match) = match(section, at: address) else { return }
         for reference in match.references {
+            if let nameless, case (.name(let name, _, _), let place)? = place(of: reference) {
+                nameless.note(name, at: place)
+            }
             let target = object.target(of: reference.relocation, lead: reference.lead)
             guard case .atom(let index, let offset) = target, let atom = object.atoms[index],
                 let location = references.location(of: reference.value, target)
@@ -162,15 +192,14 @@ final class BaseLocator {
     /// Matches every function of the object that has one place in the base, for what
     /// they refer to.
     private func matchUsers() {
-        guard !usersAreMatched else { return }
+        guard !usersAreMatched, nameless == nil else { return }
         usersAreMatched = true
         for (section, atom) in object.atoms where atom.kind == .code && located[section] == nil {
             let candidates = references.candidates(for: atom, kinds: [.function])
             guard candidates.count == 1, let address = candidates.first,
                 case .success = match(section, at: address)
             else { continue }
-            located[section] = address
-            learn(from: section, at: address)
+            accept(section, at: address)
         }
     }
 
@@ -185,6 +214,9 @@ final class BaseLocator {
         let isThreadLocal = atom.kind == .threadLocal
         let kinds: Set<BaseDefinition.Kind> = isThreadLocal ? [.threadLocal] : [.object]
         var told = implied[section] ?? []
+        for label in atom.labels where label.binding != .local && label.value.rawValue == 0 {
+            if let place = nameless?.location(of: label.name) { told.insert(place) }
+        }
         if told.isEmpty {
             told = Set(
                 references.candidates(for: atom, kinds: kinds).map {

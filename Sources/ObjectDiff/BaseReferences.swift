@@ -168,6 +168,7 @@ struct BaseReferences {
             return known.isEmpty ? nil : "\(address)"
         }
         let names = record.names.map(\.text)
+        if names.isEmpty { return known.isEmpty ? nil : "\(address)" }
         if record.kind == .pltStub {
             return names.isEmpty || names.contains(name + "@plt") ? nil : names.first
         }

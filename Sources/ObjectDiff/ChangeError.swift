@@ -35,6 +35,7 @@ public enum ChangeError: Error, Sendable {
     case baseDiffers(BaseDifference)
     case notInBase(object: String, name: String, base: String)
     case ambiguous(object: String, name: String, base: String, addresses: [LinkAddress])
+    case unproved(object: String, name: String, base: String, address: LinkAddress)
 
     /// Whether a patch could not be safe, as opposed to files that cannot be read.
     public var isRefusal: Bool {
@@ -69,6 +70,7 @@ public enum ChangeError: Error, Sendable {
         case .baseDiffers: "diff.base-differs"
         case .notInBase: "diff.not-in-base"
         case .ambiguous: "diff.ambiguous"
+        case .unproved: "diff.unproved"
         }
     }
 }
@@ -128,6 +130,10 @@ extension ChangeError: CustomStringConvertible {
             "'\(name)' of '\(object)' may be any of \(addresses.count) in '\(base)': "
                 + addresses.map(\.description).joined(separator: ", ")
                 + "; nothing tells them apart"
+        case .unproved(let object, let name, let base, let address):
+            "the code of '\(name)' of '\(object)' is at \(address) in '\(base)', which has no symbols, "
+                + "and too little tells it from a function of another name; name the objects of "
+                + "those who call it before and after too"
         default: dataText
         }
     }

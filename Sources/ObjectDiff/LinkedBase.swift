@@ -9,12 +9,35 @@ public protocol LinkedBase {
     var image: ELFImage { get }
     var catalog: FunctionCatalog { get }
 
+    /// Whether it has names for more than what others use of it; `strip` leaves no more.
+    var hasOwnNames: Bool { get }
+
     /// What its symbols say of `name`, local ones included.
     func definitions(of name: String) -> [BaseDefinition]
 
     /// Whether the loader looks for that name in the whole process, though the base has
     /// it: the program or another library may have one that is used instead.
     func isInterposable(_ name: String) -> Bool
+
+    /// Whether it takes `name` from another object.
+    func imports(_ name: String) -> Bool
+}
+
+/// What something in a base without names of its own was found to be.
+public struct FoundSymbol: Hashable, Sendable {
+    public let name: String
+    public let address: LinkAddress
+    /// Bytes.
+    public let size: UInt64
+    public let isLocal: Bool
+    /// The source file, of a local one.
+    public let sourceFile: String?
+
+    /// An object file with a symbol table of these functions and nothing else, as a
+    /// separate debug file would have it.
+    public static func file(of symbols: [FoundSymbol]) -> [UInt8] {
+        ObjectWriter.symbolFile(symbols)
+    }
 }
 
 /// One thing that a symbol of the base names.

@@ -82,6 +82,13 @@ struct ObjectWriter {
         image.addTables(of: sections, table)
         return image.finish()
     }
+
+    /// The bytes of an object that has symbols only, at addresses of a linked one.
+    static func symbolFile(_ symbols: [FoundSymbol]) -> [UInt8] {
+        var image = ImageBuilder()
+        image.addTables(of: [], SymbolTableBuilder(symbols))
+        return image.finish()
+    }
 }
 
 /// Entries of 24 bytes (`Elf64_Sym`): first the empty one, then one for each section,
@@ -89,7 +96,7 @@ struct ObjectWriter {
 private struct SymbolTableBuilder {
     private(set) var entries: [UInt8] = Array(repeating: 0, count: 24)
     private(set) var names: [UInt8] = [0]
-    let localCount: Int
+    private(set) var localCount = 1
     private var undefinedIndexes: [String: Int] = [:]
 
     init(_ sections: Int, _ symbols: [OutputSymbol], _ undefined: [String], weak: Set<String>) {
@@ -110,12 +117,40 @@ private struct SymbolTableBuilder {
         }
     }
 
-    private mutating func add(_ name: String, info: UInt8, section: Int, size: UInt64) {
+    /// Functions at their addresses: first the local ones, each behind its source file.
+    init(_ symbols: [FoundSymbol]) {
+        // SHN_ABS.
+        let absolute = 0xfff1
+        let local = symbols.filter(\.isLocal)
+            .sorted { ($0.sourceFile ?? "", $0.address) < ($1.sourceFile ?? "", $1.address) }
+        var file: String?
+        for symbol in local {
+            if symbol.sourceFile != file {
+                // STB_LOCAL, STT_FILE.
+                file = symbol.sourceFile
+                add(file ?? "", info: 4, section: absolute, size: 0)
+                localCount += 1
+            }
+            // STB_LOCAL, STT_FUNC.
+            add(symbol.name, info: 2, section: absolute, size: symbol.size, symbol.address.rawValue)
+            localCount += 1
+        }
+        for symbol in symbols where !symbol.isLocal {
+            // STB_GLOBAL, STT_FUNC.
+            add(
+                symbol.name, info: 0x12, section: absolute, size: symbol.size,
+                symbol.address.rawValue)
+        }
+    }
+
+    private mutating func add(
+        _ name: String, info: UInt8, section: Int, size: UInt64, _ value: UInt64 = 0
+    ) {
         let start = name.isEmpty ? 0 : names.count
         if !name.isEmpty { names += Array(name.utf8) + [0] }
         entries += littleEndian(UInt32(start)) + [info, 0]
         entries += littleEndian(UInt16(truncatingIfNeeded: section))
-        entries += littleEndian(UInt64(0)) + littleEndian(size)
+        entries += littleEndian(value) + littleEndian(size)
     }
 
     func index(of target: OutputTarget) -> Int {

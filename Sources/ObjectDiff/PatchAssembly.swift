@@ -1,5 +1,6 @@
 import Addresses
 import ELFImage
+import Patchability
 
 /// Joins what goes into a patch to one object, and binds what it refers to.
 struct PatchAssembly {
@@ -61,7 +62,7 @@ struct PatchAssembly {
         for place in places {
             for relocation in changes.atom(place)?.relocations ?? [] {
                 if case .name(let name, _, _) = try destination(
-                    of: relocation, in: place, lead: 0)
+                    of: relocation, in: place, lead: 0), self.place(of: name) == nil
                 {
                     names[name] = .external
                 }
@@ -79,6 +80,12 @@ struct PatchAssembly {
         }
         names[candidate] = meaning
         return candidate
+    }
+
+    /// Where a base without names has something that another object defines.
+    func place(of name: String) -> BaseLocation? {
+        guard base.definitions(of: name).isEmpty, !base.imports(name) else { return nil }
+        return locators.first?.nameless?.location(of: name)
     }
 
     // MARK: - Sections
@@ -176,6 +183,7 @@ struct PatchAssembly {
                 to: output)
         }
         if kind.isThreadLocal, case .name(let name, _, _) = destination,
+            self.place(of: name) == nil,
             !base.definitions(of: name).contains(where: { $0.kind == .threadLocal })
         {
             throw foreignVariable(relocation, in: place)
@@ -190,7 +198,9 @@ struct PatchAssembly {
         else {
             throw refuse()
         }
-        if case .name(let name, _, _) = destination, kind.isDirect { direct[name] = place }
+        if case .name(let name, _, _) = destination, kind.isDirect, self.place(of: name) == nil {
+            direct[name] = place
+        }
         writer.add(
             OutputRelocation(
                 offset: offset, type: relocation.type.rawValue, target: target,
@@ -232,6 +242,13 @@ struct PatchAssembly {
         case .base(let place, let offset):
             return (.undefined(try bind(place)), offset)
         case .name(let name, let offset, let isWeak):
+            if let place = place(of: name) {
+                var isFunction = false
+                if case .address(let address) = place {
+                    isFunction = base.catalog.function(at: address) != nil
+                }
+                return (.undefined(bind(name, at: place, isFunction: isFunction)), offset)
+            }
             externals[name] = (externals[name] ?? true) && isWeak
             return (.undefined(name), offset)
         case .absolute:

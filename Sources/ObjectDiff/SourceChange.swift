@@ -99,6 +99,8 @@ public struct SourceChange {
     /// Functions of the base that were compared: what the change means for them is
     /// done.
     public let compared: Set<LinkAddress>
+    /// What the functions of a base without names of its own are.
+    public let foundSymbols: [FoundSymbol]
     /// The objects that change and have no debug information, so that nobody can tell
     /// whether structures have another layout.
     public let objectsWithoutTypes: [String]
@@ -129,11 +131,16 @@ public struct SourceChange {
         } catch {
             throw .elf(error)
         }
-        var parts = pairs.map { pair in
+        let nameless = base.hasOwnNames ? nil : NamelessBase(base)
+        let all = pairs.map { pair in
+            BaseLocator(
+                pair.before, base: base, words: words, decoder: decoder, nameless: nameless)
+        }
+        if nameless != nil { NamelessBase.search(all) }
+        var parts = zip(pairs, all).map { pair, locator in
             Part(
                 comparison: ObjectComparison(pair.before, pair.after, decoder: decoder),
-                locator: BaseLocator(pair.before, base: base, words: words, decoder: decoder),
-                counting: mayHaveOthers)
+                locator: locator, counting: mayHaveOthers)
         }
         if mayHaveOthers { parts = try Self.ofBase(parts) }
         let comparisons = parts.map(\.comparison)
@@ -176,6 +183,7 @@ public struct SourceChange {
             .sorted { $0.name < $1.name }
         externals = assembly.externals.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 }
         direct = assembly.direct.mapValues { changes.atom($0)?.name ?? "" }
+        foundSymbols = nameless == nil ? [] : locators.flatMap(\.foundSymbols)
         compared = locators.reduce(into: []) { $0.formUnion($1.functions) }
         objectsWithoutTypes = comparisons.filter { comparison in
             comparison.hasChanges && !comparison.before.atoms.isEmpty

@@ -70,6 +70,9 @@ extension PatchAssembly {
             }
             return Int64(bitPattern: found) &+ offset
         case .name(let name, let offset, _):
+            if case .threadLocal(let start)? = place(of: name) {
+                return Int64(bitPattern: start) &+ offset
+            }
             let found = base.definitions(of: name).filter { $0.kind == .threadLocal }
             guard found.count == 1, let only = found.first else { return nil }
             return Int64(bitPattern: only.address.rawValue) &+ offset

@@ -68,6 +68,10 @@ import Testing
 
         func isInterposable(_ name: String) -> Bool { false }
 
+        var hasOwnNames: Bool { true }
+
+        func imports(_ name: String) -> Bool { false }
+
         func definitions(of name: String) -> [BaseDefinition] {
             guard let table = try? image.symbolTable(.full) else { return [] }
             return table.indexes(named: name).compactMap { index in
