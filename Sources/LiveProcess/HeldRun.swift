@@ -3,8 +3,8 @@ import CLinuxTrace
 import Glibc
 import SystemPackage
 
-/// Several system calls that a thread which stands at its exec makes before it stops
-/// once. Where the tool dies meanwhile, the thread goes on as if nothing had been.
+/// A file in memory that a thread which stands at its exec maps before it stops once.
+/// Where the tool dies meanwhile, the thread goes on as if nothing had been.
 struct HeldRun {
     private let held: HeldThread
     private let standing: StandingFacts
@@ -12,9 +12,6 @@ struct HeldRun {
     /// Where the code goes.
     let place: RemoteAddress
     private let signal: Int32
-
-    /// Where an argument in memory goes.
-    var text: RemoteAddress { RemoteAddress(rawValue: place.rawValue &+ UInt64(HeldRunStub.text)) }
 
     /// nil where the thread may have begun to run its program, or runs under a filter of
     /// system calls, or has all the signals blocked that could serve.
@@ -31,18 +28,20 @@ struct HeldRun {
     /// What nobody is told of who has not asked for it (signal(7)).
     private static let signals = [SIGWINCH, SIGURG, SIGCHLD]
 
-    /// Makes the calls, one after the other whatever they answer.
+    /// Makes the file, maps it, and closes it.
     ///
-    /// - Returns: what each has answered.
+    /// - Parameter parts: at most three.
+    /// - Returns: what mmap(2) has answered for each.
     ///
     /// Throws `ended` or `lostDuringCall`, or what keeps the code from being written.
     func perform(
-        _ calls: [HeldRunStub.Call], text: [UInt8] = []
-    ) throws(LiveProcessError) -> [Int64] {
+        mapping parts: [HeldRunStub.Part], ofFileNamed name: [UInt8], flags: UInt32
+    ) throws(LiveProcessError) -> [UInt64] {
         standing.forgetMappings()
         let native = try held.registers()
         guard native.isLongMode else { throw .foreignProgram(target.id, found: "32-bit code") }
-        let stub = HeldRunStub(calls, text: text, signal: signal, restoring: native)
+        let stub = HeldRunStub(
+            mapping: parts, ofFileNamed: name, flags: flags, signal: signal, restoring: native)
         try target.writeText(stub.bytes, at: place, tracee: held.tracee)
         do throws(Errno) {
             var entry = native
@@ -54,7 +53,7 @@ struct HeldRun {
             // It went through the end of its execve, which has put 0 into rax, as it was.
             _ = standing.leaveExec()
             try held.tracee.writeRegisters(native)
-            return Array(results.suffix(calls.count))
+            return results.suffix(parts.count)
         } catch .noSuchProcess {
             throw .ended(target.id)
         } catch {
@@ -62,11 +61,11 @@ struct HeldRun {
         }
     }
 
-    /// What the last four calls have answered, when the thread has stopped behind them.
+    /// What the last mappings have answered, when the thread has stopped behind them.
     /// It takes the signals of others that come meanwhile: it has no handlers yet.
     ///
     /// Throws `noSuchProcess` where it has ended, and `timedOut`.
-    private func awaitEnd() throws(Errno) -> [Int64] {
+    private func awaitEnd() throws(Errno) -> [UInt64] {
         let tracee = held.tracee
         while true {
             switch tracee.wait(atMost: RemoteCallInjection.callPatience) {
@@ -78,8 +77,7 @@ struct HeldRun {
                 try tracee.readRegisters(&registers)
                 let raw = registers.raw
                 if number == signal, raw.rip == place.rawValue &+ HeldRunStub.end {
-                    return [raw.r12, raw.r13, raw.r14, raw.r15]
-                        .map { Int64(bitPattern: UInt64($0)) }
+                    return [raw.r13, raw.r14, raw.r15].map { UInt64($0) }
                 }
                 try tracee.pass(number, CLINUX_CONTINUE)
             }
@@ -89,70 +87,45 @@ struct HeldRun {
 
 extension RemoteCalls {
     /// Gives the target a file in memory and maps it, as ``createMemoryFile(named:)``,
-    /// ``map(_:_:from:at:)`` and ``close(_:)`` do, but with two stops of the thread that
-    /// is held instead of two for each call.
+    /// ``map(_:_:from:at:)`` and ``close(_:)`` do, but with one stop of the thread that is
+    /// held instead of two for each call. The file is filled afterwards.
     ///
-    /// - Parameters:
-    ///   - parts: ranges one behind the other, which lie in the file as they do in memory;
-    ///     at most three.
-    ///   - fill: gives the file its contents.
-    /// - Returns: false where it cannot be done so, or the target was refused something:
+    /// - Parameter parts: ranges one behind the other, which lie in the file as they do in
+    ///   memory; at most three.
+    /// - Returns: nil where it cannot be done so, or the target was refused something:
     ///   nothing is left then, and the calls by themselves tell why.
     public mutating func mapMemoryFile(
-        named name: String, as parts: [(AddressRange<RemoteAddress>, RemoteProtection)],
-        filled fill: (RemoteMemoryFile) throws(LiveProcessError) -> Void
-    ) throws(LiveProcessError) -> Bool {
-        guard let run = try heldRun(), parts.count < HeldRunStub.mostCalls else { return false }
-        let shown = Array(name.utf8.prefix(HeldRunStub.textSize - 1))
-        let created = try perform(
-            [
-                HeldRunStub.Call(
-                    number: UInt32(RemoteSystemCall.memfdCreate.number), first: run.text.rawValue,
-                    rest: [UInt32(Self.memoryFileFlags | Self.executableFile)])
-            ], text: shown + [0], in: run)
-        guard let number = created.first.flatMap(UInt32.init(exactly:)), number <= Int32.max else {
-            return false
-        }
-        let file = RemoteMemoryFile(
-            RemoteDescriptor(rawValue: Int32(number)), name: String(decoding: shown, as: UTF8.self))
-        do throws(LiveProcessError) {
-            try fill(file)
-        } catch {
-            try close(file)
-            throw error
-        }
-        let calls = Self.calls(mapping: parts, from: number)
-        let results = try perform(calls, text: [], in: run).map { UInt64(bitPattern: $0) }
+        named name: String, as parts: [(AddressRange<RemoteAddress>, RemoteProtection)]
+    ) throws(LiveProcessError) -> MappedMemoryFile? {
+        guard let first = parts.first?.0, let run = try heldRun(),
+            parts.count <= HeldRunStub.mostParts
+        else { return nil }
+        let shown = Array(name.utf8.prefix(HeldRunStub.nameSize - 1))
+        let results = try perform(
+            run, mapping: Self.parts(of: parts), ofFileNamed: shown,
+            flags: UInt32(Self.memoryFileFlags | Self.executableFile))
         let mapped = zip(parts, results).map { part, result in
             AddressRange(start: RemoteAddress(rawValue: result), count: part.0.count)
         }
-        if mapped == parts.map(\.0) { return true }
+        if mapped == parts.map(\.0) {
+            return MappedMemoryFile(start: first, name: String(decoding: shown, as: UTF8.self))
+        }
         // An error number near the end of memory gives no range; a kernel before 4.17 takes
         // the address for a wish.
         for range in mapped.compactMap(\.self) { try unmap(range) }
-        return false
+        return nil
     }
 
-    /// Mappings of the file, one behind the other in it, and its end.
-    private static func calls(
-        mapping parts: [(AddressRange<RemoteAddress>, RemoteProtection)], from file: UInt32
-    ) -> [HeldRunStub.Call] {
+    private static func parts(
+        of parts: [(AddressRange<RemoteAddress>, RemoteProtection)]
+    ) -> [HeldRunStub.Part] {
         var offset: UInt64 = 0
-        var calls: [HeldRunStub.Call] = []
-        for (range, protection) in parts {
-            calls.append(
-                HeldRunStub.Call(
-                    number: UInt32(RemoteSystemCall.mmap.number), first: range.start.rawValue,
-                    rest: [
-                        UInt32(truncatingIfNeeded: range.count),
-                        UInt32(truncatingIfNeeded: protection.rawValue),
-                        UInt32(privateAndFixed), file, UInt32(truncatingIfNeeded: offset),
-                    ]))
-            offset += range.count
+        return parts.map { range, protection in
+            defer { offset += range.count }
+            return HeldRunStub.Part(
+                start: range.start.rawValue, count: UInt32(truncatingIfNeeded: range.count),
+                protection: UInt32(truncatingIfNeeded: protection.rawValue),
+                offset: UInt32(truncatingIfNeeded: offset))
         }
-        calls.append(
-            HeldRunStub.Call(
-                number: UInt32(RemoteSystemCall.close.number), first: UInt64(file), rest: []))
-        return calls
     }
 }

@@ -59,7 +59,7 @@ public struct RemoteCalls: ~Copyable {
     public let target: TargetProcess
     private let seccomp: SeccompPolicy
     private let place: StubPlace
-    /// Where several calls at once would be made; nil without room for it.
+    /// Where a file would be mapped at once; nil without room for it.
     private let runPlace: StubPlace?
     private var isWritten = false
     private var isRunWritten = false
@@ -124,18 +124,19 @@ public struct RemoteCalls: ~Copyable {
         return result
     }
 
-    /// How several calls are made at once; nil where they cannot be.
+    /// How a file is mapped at once; nil where it cannot be.
     func heldRun() throws(LiveProcessError) -> HeldRun? {
         guard let runPlace, !isLost else { return nil }
         return try HeldRun(in: target, at: runPlace.stub)
     }
 
     mutating func perform(
-        _ calls: [HeldRunStub.Call], text: [UInt8], in run: HeldRun
-    ) throws(LiveProcessError) -> [Int64] {
+        _ run: HeldRun, mapping parts: [HeldRunStub.Part], ofFileNamed name: [UInt8],
+        flags: UInt32
+    ) throws(LiveProcessError) -> [UInt64] {
         isRunWritten = true
         do throws(LiveProcessError) {
-            return try run.perform(calls, text: text)
+            return try run.perform(mapping: parts, ofFileNamed: name, flags: flags)
         } catch {
             if case .lostDuringCall = error { isLost = true }
             throw error

@@ -1,3 +1,4 @@
+import Addresses
 import Glibc
 import SystemPackage
 
@@ -9,6 +10,19 @@ public struct RemoteMemoryFile: Hashable, Sendable {
 
     init(_ descriptor: RemoteDescriptor, name: String) {
         self.descriptor = descriptor
+        linkText = "/memfd:\(name) (deleted)"
+    }
+}
+
+/// A file in memory that a process has mapped, and has open no more.
+public struct MappedMemoryFile: Sendable {
+    /// Where its beginning is mapped: one mapping.
+    let start: AddressRange<RemoteAddress>
+    /// What the kernel calls it.
+    let linkText: String
+
+    init(start: AddressRange<RemoteAddress>, name: String) {
+        self.start = start
         linkText = "/memfd:\(name) (deleted)"
     }
 }
@@ -26,14 +40,29 @@ extension TargetProcess {
         _ file: RemoteMemoryFile, with bytes: [UInt8]
     ) throws(LiveProcessError) {
         do throws(Errno) {
-            let opened = try openVerified(file)
-            try opened.writeAll(bytes)
-            // F_ADD_SEALS; F_SEAL_SEAL, SHRINK, GROW and WRITE (fcntl(2)).
-            guard fcntl(opened.rawValue, 1033, 1 | 2 | 4 | 8) == 0 else {
-                throw Errno(rawValue: errno)
-            }
+            try openVerified(file).fillAndSeal(with: bytes)
         } catch {
             throw failure(error, "fill descriptor \(file.descriptor.rawValue) of")
+        }
+    }
+
+    /// The same of a file that a process has mapped whose only thread stands at its exec,
+    /// and that nobody has written to yet: its pages show what the file gets.
+    ///
+    /// Takes the capability CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN (proc_pid_map_files(5)).
+    public func fill(
+        _ file: MappedMemoryFile, with bytes: [UInt8]
+    ) throws(LiveProcessError) {
+        let start = String(file.start.start.rawValue, radix: 16)
+        let end = String(file.start.end.rawValue, radix: 16)
+        do throws(Errno) {
+            let opened = try Descriptor.open(
+                "map_files/\(start)-\(end)", in: folder.rawValue, O_RDWR)
+            guard try opened.linkText() == file.linkText else { throw .badFileDescriptor }
+            try opened.requireEmptyMemoryFile()
+            try opened.fillAndSeal(with: bytes)
+        } catch {
+            throw failure(error, "fill the file mapped at \(file.start.start) of")
         }
     }
 
@@ -77,21 +106,10 @@ extension TargetProcess {
         // A descriptor that only names the file opens nothing of it, and holds on
         // to it while it is looked at.
         let place = "fd/\(file.descriptor.rawValue)"
-        let opened: Descriptor
-        if standing != nil {
-            // It cannot have closed it.
-            opened = try Descriptor.open(place, in: memberFolder.rawValue, O_RDWR)
-        } else {
-            let held = try Descriptor.open(place, in: memberFolder.rawValue, Descriptor.pathOnly)
-            guard try held.linkText() == file.linkText else { throw .badFileDescriptor }
-            opened = try Descriptor.open("/proc/self/fd/\(held.rawValue)", O_RDWR)
-        }
-        var facts = stat()
-        guard unsafe fstat(opened.rawValue, &facts) == 0 else { throw Errno(rawValue: errno) }
-        // F_GET_SEALS: an error for anything that is no file in memory.
-        guard facts.st_size == 0, fcntl(opened.rawValue, 1034) == 0 else {
-            throw .badFileDescriptor
-        }
+        let held = try Descriptor.open(place, in: memberFolder.rawValue, Descriptor.pathOnly)
+        guard try held.linkText() == file.linkText else { throw .badFileDescriptor }
+        let opened = try Descriptor.open("/proc/self/fd/\(held.rawValue)", O_RDWR)
+        try opened.requireEmptyMemoryFile()
         return opened
     }
 }
@@ -105,6 +123,21 @@ extension Descriptor {
     /// What the kernel calls the file behind it.
     fileprivate func linkText() throws(Errno) -> String {
         try Descriptor.readLink("/proc/self/fd/\(rawValue)")
+    }
+
+    /// Throws `badFileDescriptor` for anything but a file in memory that is empty and not
+    /// sealed.
+    fileprivate func requireEmptyMemoryFile() throws(Errno) {
+        var facts = stat()
+        guard unsafe fstat(rawValue, &facts) == 0 else { throw Errno(rawValue: errno) }
+        // F_GET_SEALS: an error for anything that is no file in memory.
+        guard facts.st_size == 0, fcntl(rawValue, 1034) == 0 else { throw .badFileDescriptor }
+    }
+
+    fileprivate func fillAndSeal(with bytes: [UInt8]) throws(Errno) {
+        try writeAll(bytes)
+        // F_ADD_SEALS; F_SEAL_SEAL, SHRINK, GROW and WRITE (fcntl(2)).
+        guard fcntl(rawValue, 1033, 1 | 2 | 4 | 8) == 0 else { throw Errno(rawValue: errno) }
     }
 
     /// Writes everything from the file's start on.

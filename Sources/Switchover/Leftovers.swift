@@ -20,7 +20,12 @@ struct Leftovers {
         for region in map.regions where region.mayStartPayload {
             guard let record = try process.payloadRecord(at: region.range.start),
                 record.extent.start == region.range.start, let range = record.extent.range
-            else { continue }
+            else {
+                if try process.isUnfilledPayload(region) {
+                    mappings += map.regions.filter { $0.isOfFile(of: region) }.map(\.range)
+                }
+                continue
+            }
             let isInUse = stack.payloads.indices.contains { number in
                 stack.payloads[number].record.extent.start == record.extent.start
                     && stack.isInUse(number)
@@ -83,6 +88,28 @@ struct Leftovers {
             Logger(label: "hotpatch.recover").notice(
                 "what an interrupted run left stays: \(reason)")
         }
+    }
+}
+
+extension TargetProcess {
+    /// Whether a payload was mapped there that has never got its contents, so that
+    /// nothing can lead to it.
+    fileprivate func isUnfilledPayload(
+        _ region: MemoryRegion
+    ) throws(LiveProcessError) -> Bool {
+        guard region.isOfPayload else { return false }
+        // Of an empty file nothing can be read.
+        guard let head = try? read(region.range.start, count: PayloadHeader.size) else {
+            return true
+        }
+        return head.allSatisfy { $0 == 0 }
+    }
+}
+
+extension MemoryRegion {
+    /// Whether both map the same file in memory.
+    fileprivate func isOfFile(of other: MemoryRegion) -> Bool {
+        isOfPayload && inode == other.inode && device == other.device
     }
 }
 

@@ -113,13 +113,17 @@ struct PayloadInstaller {
         _ payload: LinkedPayload, by calls: inout RemoteCalls
     ) throws(LiveProcessError) -> Bool {
         let name = PayloadHeader.mappingName(patch: payload.record.name)
-        let isMapped = try calls.mapMemoryFile(named: name, as: Self.regions(of: payload)) {
-            file throws(LiveProcessError) in
-            options.observe(.filling)
+        guard let file = try calls.mapMemoryFile(named: name, as: Self.regions(of: payload))
+        else { return false }
+        options.observe(.filling)
+        do throws(LiveProcessError) {
             try plan.process.fill(file, with: payload.image)
+        } catch {
+            if let range = payload.record.extent.range { try calls.unmap(range) }
+            return false
         }
-        if isMapped { try verify(payload, by: &calls) }
-        return isMapped
+        try verify(payload, by: &calls)
+        return true
     }
 
     private func mapAnonymous(

@@ -91,7 +91,13 @@ extension TargetProcess {
 
     /// The record at `start`, whatever it says; nil where it is none.
     func payloadRecord(at start: RemoteAddress) throws(LiveProcessError) -> PayloadRecord? {
-        let head = try read(start, count: PayloadHeader.size)
+        let head: [UInt8]
+        do throws(LiveProcessError) {
+            head = try read(start, count: PayloadHeader.size)
+        } catch .unreadable {
+            // Mapped by a run that was killed before there was anything in the file.
+            return nil
+        }
         guard let length = PayloadHeader.recordLength(head: head),
             let text = start.advanced(by: UInt64(PayloadHeader.size)),
             // A length that passes the end of the mapping is none of ours.
