@@ -1,20 +1,31 @@
 /// Numbers that JSON's own cannot carry, and bytes, as hexadecimal text.
 public enum Hexadecimal {
     /// Two lower-case digits a byte.
-    public static func text(_ bytes: some Sequence<UInt8>) -> String {
-        var digits: [UInt8] = []
-        digits.reserveCapacity(2 * bytes.underestimatedCount)
-        for byte in bytes {
-            digits.append(digit(byte >> 4))
-            digits.append(digit(byte & 15))
+    public static func text(_ bytes: some Sequence<UInt8>) -> String { text(Array(bytes)) }
+
+    /// The same, for other modules without the cost of a generic function.
+    public static func text(_ bytes: [UInt8]) -> String {
+        unsafe String(unsafeUninitializedCapacity: 2 * bytes.count) { digits in
+            for (index, byte) in bytes.enumerated() {
+                unsafe digits[2 * index] = digit(byte >> 4)
+                unsafe digits[2 * index + 1] = digit(byte & 15)
+            }
+            return 2 * bytes.count
         }
-        return String(decoding: digits, as: UTF8.self)
     }
 
-    /// `0x` and at least `width` digits.
+    /// `0x` and at least `width` digits, of which there are at most 16.
     public static func text(_ number: UInt64, width: Int = 1) -> String {
-        let digits = String(number, radix: 16)
-        return "0x" + String(repeating: "0", count: max(0, width - digits.count)) + digits
+        let count = max(min(width, 16), 1, (67 - number.leadingZeroBitCount) / 4)
+        return unsafe String(unsafeUninitializedCapacity: count + 2) { digits in
+            unsafe digits[0] = UInt8(ascii: "0")
+            unsafe digits[1] = UInt8(ascii: "x")
+            for index in 0..<count {
+                unsafe digits[index + 2] = digit(
+                    UInt8(truncatingIfNeeded: number >> (4 * UInt64(count - 1 - index))) & 15)
+            }
+            return count + 2
+        }
     }
 
     /// The bytes of pairs of digits; nil for anything else.

@@ -187,9 +187,12 @@ extension StartSession {
 
     /// An earlier patch that this one builds on and that could not be put in.
     private func failedPredecessor(of number: Int) -> String? {
+        let failed = patches[..<number].indices.filter {
+            if case .failure? = outcomes[$0] { true } else { false }
+        }
+        guard !failed.isEmpty else { return nil }
         let item = SeriesItem(patches[number])
-        for earlier in patches[..<number].indices {
-            guard case .failure? = outcomes[earlier] else { continue }
+        for earlier in failed {
             let other = SeriesItem(patches[earlier])
             if other.base == item.base, item.dependsOn(other) { return other.id.name }
         }
