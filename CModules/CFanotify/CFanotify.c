@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/mman.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -61,20 +60,6 @@ int cfanotify_set_alarm(int milliseconds) {
     struct itimerval timer = {
         .it_value = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000}};
     return outcome(setitimer(ITIMER_REAL, &timer, NULL));
-}
-
-int cfanotify_signal_descriptor(const int *signals, size_t count) {
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t index = 0; index < count; index++) sigaddset(&set, signals[index]);
-    return outcome(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-}
-
-int cfanotify_next_signal(int descriptor) {
-    struct signalfd_siginfo info;
-    ssize_t size = read(descriptor, &info, sizeof info);
-    if (size < 0) return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-    return (int)info.ssi_signo;
 }
 
 int cfanotify_send_signal(int process, int signal) {

@@ -48,6 +48,16 @@ int clinux_thread_id(void) {
     return gettid();
 }
 
+bool clinux_is_own_thread(int tid) {
+    return tgkill(getpid(), tid, 0) == 0;
+}
+
+bool clinux_traces_nothing(void) {
+    siginfo_t info = {0};
+    int flags = WSTOPPED | WEXITED | WNOHANG | WNOWAIT | __WALL | __WNOTHREAD;
+    return waitid(P_ALL, 0, &info, flags) != 0 && errno == ECHILD;
+}
+
 int clinux_fork_apart(void) {
     // No signal tells of the end of the process in between (clone(2)): one that the
     // caller holds back would go with it into the program that it runs next.

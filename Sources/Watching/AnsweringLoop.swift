@@ -32,13 +32,13 @@ struct AnsweringLoop: ~Copyable {
     /// nil where the kernel does not ask.
     let group: PermissionGroup?
     let keeper: StartKeeper
-    let signals: Descriptor
+    let signals: SignalPipe
     let manager: ServiceManager
     private var lastSignOfLife = monotonicNanoseconds()
 
     init(
         guardian: consuming Guardian, group: PermissionGroup?, keeper: StartKeeper,
-        signals: Descriptor, manager: ServiceManager
+        signals: SignalPipe, manager: ServiceManager
     ) {
         self.guardian = guardian
         self.group = group
@@ -46,9 +46,6 @@ struct AnsweringLoop: ~Copyable {
         self.signals = signals
         self.manager = manager
     }
-
-    /// The signals that it takes; they have to be blocked in all threads.
-    static let signalNumbers = [SIGTERM, SIGINT, SIGQUIT, SIGHUP]
 
     /// Answers until something ends it. The group is closed then.
     mutating func run(while isCaredFor: () -> Bool) -> EndReason {
@@ -66,7 +63,7 @@ struct AnsweringLoop: ~Copyable {
     }
 
     private mutating func round() -> EndReason? {
-        var waiters = [signals.rawValue, guardian.descriptor, group?.descriptor ?? -1].map {
+        var waiters = [signals.descriptor, guardian.descriptor, group?.descriptor ?? -1].map {
             pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
         }
         let patience =
@@ -88,7 +85,7 @@ struct AnsweringLoop: ~Copyable {
     }
 
     private func takeSignal() -> EndReason? {
-        let signal = cfanotify_next_signal(signals.rawValue)
+        let signal = signals.take()
         if signal == SIGHUP {
             keeper.caretaker.post(.reload)
             return nil

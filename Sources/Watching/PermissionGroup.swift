@@ -1,4 +1,5 @@
 import CFanotify
+import CLinuxTrace
 import Glibc
 import LiveProcess
 import Synchronization
@@ -104,6 +105,6 @@ final class StartQuestion: Sendable {
 
     /// The thread is one of this process: it would wait for itself.
     var isOwn: Bool {
-        unsafe access("/proc/self/task/\(thread)", F_OK) == 0
+        clinux_is_own_thread(thread.rawValue)
     }
 }

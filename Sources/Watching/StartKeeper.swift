@@ -13,6 +13,7 @@ struct StartKeeper: Sendable {
     let starts: StartsInFlight
     let mode: WatchMode
     let caretaker: Mailbox
+    let threads = ServingThreads()
 
     /// Takes care of the question, and returns at once.
     func take(_ question: StartQuestion) {
@@ -25,10 +26,10 @@ struct StartKeeper: Sendable {
             return
         }
         do throws(Errno) {
-            try OSThread {
+            try threads.run {
                 start.server.store(OSThread.current, ordering: .relaxed)
                 serve(start)
-            }.detach()
+            }
         } catch {
             let process = question.thread.process
             starts.end(start)

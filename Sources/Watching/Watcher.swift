@@ -53,27 +53,29 @@ public enum Watcher {
         }
         let descriptors = raiseDescriptorLimit()
         let mode = chooseMode(options, descriptors: descriptors)
-        let signals = try takeSignals()
+        takeSignals()
         let guardian: Guardian
         do throws(Errno) { guardian = try Guardian() } catch {
             throw .system(action: "start the guardian process", error)
         }
         stayInMemory(options.log)
         return try serve(
-            options, mode, guardian, signals, manager, predecessor,
+            options, mode, guardian, manager, predecessor,
             StartsInFlight(descriptors: descriptors))
     }
 
     private static func serve(
         _ options: WatchOptions, _ mode: WatchMode, _ guardian: consuming Guardian,
-        _ signals: Descriptor, _ manager: ServiceManager, _ predecessor: WatchRecord?,
+        _ manager: ServiceManager, _ predecessor: WatchRecord?,
         _ starts: StartsInFlight
     ) throws(WatchError) -> End {
         let group: PermissionGroup?
         let mailbox: Mailbox
         let folders: FolderWatch
         let succession: Succession
+        let signals: SignalPipe
         do throws(Errno) {
+            signals = try SignalPipe()
             group = mode.asksKernel ? try PermissionGroup() : nil
             mailbox = try Mailbox()
             folders = try FolderWatch()
@@ -208,7 +210,7 @@ extension Watcher {
 
     /// Blocks all signals, for all threads to come, but those that tell of faults and
     /// SIGALRM, which ends a process that hangs.
-    private static func takeSignals() throws(WatchError) -> Descriptor {
+    private static func takeSignals() {
         var held = sigset_t()
         unsafe sigfillset(&held)
         for signal in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGALRM] {
@@ -217,15 +219,9 @@ extension Watcher {
         unsafe pthread_sigmask(SIG_SETMASK, &held, nil)
         _ = signal(SIGALRM, SIG_DFL)
         // Not for the threads that patch to take as a request to give up
-        // (``HeldSignals``); blocked, an ignored signal still reaches the descriptor.
-        for number in AnsweringLoop.signalNumbers { _ = signal(number, SIG_IGN) }
+        // (``HeldSignals``); blocked, an ignored signal can still be waited for.
+        for number in SignalPipe.numbers { _ = signal(number, SIG_IGN) }
         _ = signal(SIGPIPE, SIG_IGN)
-        let numbers = AnsweringLoop.signalNumbers
-        let descriptor = unsafe cfanotify_signal_descriptor(numbers, numbers.count)
-        if descriptor < 0 {
-            throw .system(action: "take signals", Errno(rawValue: -descriptor))
-        }
-        return Descriptor(rawValue: descriptor)
     }
 
     /// Returns how many descriptors this process may have now.

@@ -77,12 +77,6 @@ int64_t cfanotify_guardian_silence(const struct cfanotify_guardian *_Nonnull gua
 /// 0 calls it off.
 int cfanotify_set_alarm(int milliseconds);
 
-/// A descriptor that becomes readable when one of `count` signals comes, which the
-/// caller has blocked (signalfd(2)), closed at exec. The caller closes it.
-int cfanotify_signal_descriptor(const int *_Nonnull signals, size_t count);
-/// Takes the next signal from it: its number, 0 where there is none. Does not block.
-int cfanotify_next_signal(int descriptor);
-
 /// Sends a signal to the process that a pidfd refers to.
 int cfanotify_send_signal(int process, int signal);
 

@@ -6,6 +6,7 @@
 // Return rules, unless a function says otherwise: a non-negative result is
 // success, a negative one is -errno. `errno` itself is never the answer.
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -26,6 +27,13 @@ int clinux_memory_file(const char *_Nonnull name);
 
 /// The id of the calling thread.
 int clinux_thread_id(void);
+
+/// Whether it is the number of a thread of this process.
+bool clinux_is_own_thread(int tid);
+
+/// Whether the calling thread traces nothing and has no children of its own: nothing
+/// that it would have to wait for.
+bool clinux_traces_nothing(void);
 
 /// fork(2) of a process that is not a child of the caller, but of whoever takes
 /// orphans in. Returns 0 in it and 1 in the caller, which must have one thread only
