@@ -43,6 +43,8 @@ public struct DiffBuilder {
     /// may be parts of other programs than the base then.
     private let sources: [String]?
     private var warnings: [BuildWarning]
+    /// Of the objects after the change.
+    private var debug: [DebugInformation] = []
 
     /// Compares the objects of `request`, proves that the base runs those before, and
     /// writes the patch. Nothing is left behind where it fails.
@@ -50,13 +52,18 @@ public struct DiffBuilder {
         try build(request, sources: nil)
     }
 
-    /// - Parameter sources: of the objects of a build, what they were made of.
+    /// - Parameters:
+    ///   - sources: of the objects of a build, what they were made of.
+    ///   - changed: the lines that the change of the sources alters.
     static func build(
-        _ request: DiffRequest, sources: [String]?
+        _ request: DiffRequest, sources: [String]?, changed: ChangedLines? = nil
     ) throws(AuthoringError) -> DiffReport {
         let start = ContinuousClock.now
         var builder = try DiffBuilder(request, sources)
         var report = try builder.run()
+        report.inlined =
+            changed?.inlined(
+                builder.debug, into: report.build.patch.manifest.functions.map(\.symbol)) ?? []
         report.duration = ContinuousClock.now - start
         return report
     }
@@ -149,7 +156,7 @@ public struct DiffBuilder {
     private mutating func functions(
         _ change: SourceChange, _ image: ELFImage
     ) throws(AuthoringError) -> [ReplacedFunction] {
-        let debug = request.after.map { DebugInformation(of: $0) }
+        debug = request.after.map { DebugInformation(of: $0) }
         var pairs: [ReplacementSearch.Pair] = []
         for replacement in change.replacements {
             let symbol = replacement.symbol
@@ -181,6 +188,9 @@ public struct DiffReport: Sendable {
     /// only.
     public let comparedFunctions: Int
     public let movedLines: Int
+    /// Altered functions that are inlined into replaced ones, where the change of the
+    /// sources is known.
+    public internal(set) var inlined: [InlinedChange] = []
     /// From the objects to the patch.
     public internal(set) var duration = Duration.zero
 }

@@ -113,7 +113,9 @@ public struct SourceBuild {
         diff.acceptedLayouts = request.acceptedLayouts
         diff.acceptExceptions = request.acceptExceptions
         diff.libraryPaths = request.libraryPaths
-        return try DiffBuilder.build(diff, sources: pairs.map(\.source))
+        return try DiffBuilder.build(
+            diff, sources: pairs.map(\.source),
+            changed: try ChangedLines(in: patch, strip: request.strip))
     }
 
     /// Leaves the tree as it is before the change, and built, with its objects noted.
@@ -208,16 +210,21 @@ enum ChangedFiles {
     static func names(in patch: FilePath, strip: Int) throws(AuthoringError) -> Set<String> {
         let text = String(decoding: try readFile(patch), as: UTF8.self)
         var names: Set<String> = []
-        for line in text.split(separator: "\n") {
-            guard line.hasPrefix("--- ") || line.hasPrefix("+++ ") else { continue }
-            let name = line.dropFirst(4).prefix { $0 != "\t" && $0 != "\r" }
-            let parts = name.split(separator: "/", omittingEmptySubsequences: true)
-            guard name != "/dev/null", parts.count > strip else { continue }
-            names.insert(parts.dropFirst(strip).joined(separator: "/"))
+        for line in text.split(separator: "\n")
+        where line.hasPrefix("--- ") || line.hasPrefix("+++ ") {
+            if let name = name(in: line, strip: strip) { names.insert(name) }
         }
         guard !names.isEmpty else {
             throw AuthoringError.emptyChange(patch: patch.string)
         }
         return names
+    }
+
+    /// Of a line '--- FILE' or '+++ FILE', as `patch -p` takes it; nil where there is none.
+    static func name(in line: Substring, strip: Int) -> String? {
+        let name = line.dropFirst(4).prefix { $0 != "\t" && $0 != "\r" }
+        let parts = name.split(separator: "/", omittingEmptySubsequences: true)
+        guard name != "/dev/null", parts.count > strip else { return nil }
+        return parts.dropFirst(strip).joined(separator: "/")
     }
 }

@@ -75,15 +75,28 @@ extension DiffReport {
             also: [
                 JSONMember("comparedFunctions", .integer(Int64(comparedFunctions))),
                 JSONMember("movedLines", .integer(Int64(movedLines))),
+                JSONMember(
+                    "inlined",
+                    .array(
+                        inlined.map {
+                            [
+                                "function": .string($0.function),
+                                "into": .array($0.into.map { .string($0) }),
+                            ]
+                        })),
                 JSONMember("comparedMilliseconds", .integer(duration.microseconds / 1000)),
             ])
     }
 
-    /// One sentence for people.
+    /// For people: how much changed, and what comes along for what.
     private var summary: String {
         let replaced = build.patch.manifest.functions.count
+        let copies = inlined.map { change in
+            "\n\(change.function) changes and is inlined into \(change.into.joined(separator: ", "))."
+        }
         return "Of \(comparedFunctions) functions \(replaced) "
             + (replaced == 1 ? "changes" : "change")
             + (movedLines > 0 ? ", and \(movedLines) more by their line numbers only." : ".")
+            + copies.joined()
     }
 }

@@ -110,7 +110,12 @@ import Testing
 
     @Test func aChangedHeaderGoesLive() throws {
         try write(change: Self.limitChange)
-        try Tool.expect(0, arguments, says: ["replaces  parse", "replaces  twice"])
+        try Tool.expect(
+            0, arguments,
+            says: [
+                "replaces  parse", "replaces  twice",
+                "limited changes and is inlined into parse, twice.",
+            ])
         let victim = try startVictim(base)
         #expect(try victim.ask("40") == "81 81")
         try Tool.expect(0, ["apply", output.string, "--pid", "\(victim.pid)"])

@@ -115,6 +115,7 @@ extension Outcome {
         }
         add("replaced", replaced)
         add("added", added)
+        if !inlined.isEmpty { parts.append("which has \(inlined.joined(separator: ", and "))") }
         if movedLines > 0 { parts.append("left \(movedLines) alone that differ by line numbers") }
         return parts.joined(separator: "; ")
     }

@@ -20,6 +20,8 @@ struct Outcome: Equatable {
     var version = ""
     var replaced: [String] = []
     var added: [String] = []
+    /// Which function came along inside of which.
+    var inlined: [String] = []
     /// Functions in which only line numbers differ.
     var movedLines = 0
     /// From the diff to the patch without what the compiler took, in milliseconds.
@@ -41,6 +43,11 @@ extension Outcome {
             $0 + Int(try $1.member("size").integer())
         }
         added = try document.member("added").elements().map { try $0.member("name").string() }
+        inlined = try document.member("inlined").elements().map { copy in
+            let into = try copy.member("into").elements().map { "`\(try $0.string())`" }
+            return "`\(try copy.member("function").string())` inlined into "
+                + into.joined(separator: ", ")
+        }
         movedLines = Int(try document.member("movedLines").integer())
         milliseconds = Int(try document.member("comparedMilliseconds").integer())
         patchBytes = try patch.bytes().count
@@ -53,6 +60,7 @@ extension Outcome {
             JSONMember("version", .string(version)),
             JSONMember("replaced", .array(replaced.map { .string($0) })),
             JSONMember("added", .array(added.map { .string($0) })),
+            JSONMember("inlined", .array(inlined.map { .string($0) })),
             JSONMember("movedLines", .integer(Int64(movedLines))),
             JSONMember("milliseconds", .integer(Int64(milliseconds))),
             JSONMember("patchBytes", .integer(Int64(patchBytes))),
@@ -70,6 +78,7 @@ extension Outcome {
         version = try document.member("version").string()
         replaced = try texts("replaced")
         added = try texts("added")
+        inlined = try texts("inlined")
         movedLines = Int(try document.member("movedLines").integer())
         milliseconds = Int(try document.member("milliseconds").integer())
         patchBytes = Int(try document.member("patchBytes").integer())
