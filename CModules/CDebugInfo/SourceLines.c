@@ -1,9 +1,7 @@
 #include "CDebugInfo.h"
 #include "Session.h"
 
-/* libdwfl has given the sections of a relocatable object addresses of its own; this
- * is the way back. */
-static bool section_place(Dwfl_Module *module, Dwarf_Addr *address, uint32_t *section)
+bool cdebuginfo_section_place(Dwfl_Module *module, Dwarf_Addr *address, uint32_t *section)
 {
     int base = dwfl_module_relocate_address(module, address);
     Elf64_Word index = 0;
@@ -37,7 +35,7 @@ void cdebuginfo_lines(
                 continue;
             }
             address += bias;
-            if (section_place(info->module, &address, &section)) {
+            if (cdebuginfo_section_place(info->module, &address, &section)) {
                 report(context, section, address, line);
             }
         }

@@ -56,7 +56,9 @@ struct Correlation {
             let names =
                 atom.kind == .code ? atom.labels.filter { $0.type == .function } : atom.labels
             for label in names {
-                guard let found = old[label.name], self.before[section] != found,
+                // A number is not part of a variable's name.
+                guard atom.kind == .code || !StableName.isNumbered(label.name),
+                    let found = old[label.name], self.before[section] != found,
                     let was = before.atoms[found], (was.kind == .code) == (atom.kind == .code)
                 else { continue }
                 switch (self.before[section], self.after[found]) {
@@ -93,7 +95,7 @@ struct Correlation {
         return groups
     }
 
-    private mutating func pair(_ old: Int, _ new: Int) {
+    mutating func pair(_ old: Int, _ new: Int) {
         before[new] = old
         after[old] = new
     }
@@ -115,7 +117,8 @@ struct Correlation {
         for (one, other) in zip(olds, news) { pair(one, other) }
     }
 
-    /// A variable is the one that the same functions use, of the same size.
+    /// A variable is the one that its function declares; where that is not told, the one
+    /// that the same functions use, of the same size.
     private mutating func pairVariables(
         _ old: [Int], _ before: CompiledObject, _ new: [Int], _ after: CompiledObject
     ) {
@@ -124,6 +127,7 @@ struct Correlation {
             unclear.formUnion(new)
             return
         }
+        let (old, new) = pairByFunctions(old, before, new, after)
         func candidates(_ section: Int) -> [Int] {
             old.filter { candidate in
                 guard let was = before.atoms[candidate], let now = after.atoms[section] else {

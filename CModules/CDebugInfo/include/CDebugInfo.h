@@ -147,6 +147,16 @@ void cdebuginfo_enumerators(
         void *_Nullable context, const cdebuginfo_enumerator *_Nonnull enumerator));
 
 /*
+ * Reports the variables of a relocatable object that are declared in functions and have
+ * one place for good: the number of the section, the offset in it, and the names.
+ */
+void cdebuginfo_static_variables(
+    cdebuginfo *_Nonnull info, void *_Nullable context,
+    void (*_Nonnull report)(
+        void *_Nullable context, uint32_t section, uint64_t offset,
+        const char *_Nonnull function, const char *_Nonnull name));
+
+/*
  * Reports of each function that has code how it is called: what it returns and takes,
  * as text in which equal types are equal.
  */
