@@ -116,6 +116,14 @@ struct BaseObject {
         return names(from: name + ".lto_priv.").flatMap(symbols(named:))
     }
 
+    /// The variable or constant that has a name and holds `address`.
+    func dataName(at address: LinkAddress) -> String? {
+        entries.values.lazy.flatMap(\.self).first { entry in
+            entry.type == .object && entry.value <= address
+                && address.rawValue - entry.value.rawValue < max(entry.size, 1)
+        }?.name
+    }
+
     /// What the base itself takes under that name from other objects.
     func importedSymbol(_ name: String) -> Import? { imports[name] }
 

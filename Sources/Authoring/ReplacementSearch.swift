@@ -27,6 +27,7 @@ struct ReplacementSearch {
     private let acceptCopies: Bool
     private let compared: Set<LinkAddress>
     private let callers: DirectCallers
+    private let takers: AddressTakers
     private let contracts: ContractSearch
     private let copies: CopySearch
     private(set) var warnings: [BuildWarning] = []
@@ -48,11 +49,11 @@ struct ReplacementSearch {
         let originals = pairs.map(\.original)
         let called = Set(pairs.filter(\.callsOriginal).map(\.original.address))
         let decoder = try FunctionDecoder()
+        let replaced = originals.filter { !called.contains($0.address) }
+            .flatMap { base.codeFunction(of: $0.record).ranges }
         callers = try DirectCallers(
-            base: base,
-            replaced: originals.filter { !called.contains($0.address) }
-                .flatMap { base.codeFunction(of: $0.record).ranges },
-            called: called, decoder: decoder)
+            base: base, replaced: replaced, called: called, decoder: decoder)
+        takers = AddressTakers(base: base, replaced: replaced, decoder: decoder)
         contracts = try ContractSearch(base: base, fix: fix, decoder: decoder)
         copies = CopySearch(base: base, functions: originals, called: called, callers: callers)
     }
@@ -94,6 +95,10 @@ struct ReplacementSearch {
         if let signature = pair.signature, let caller = callers.first(where: { !isCompared($0) }) {
             throw AuthoringError.change(
                 .changedSignature(function: pair.symbol, signature, caller: caller.place))
+        }
+        if let signature = pair.signature, let holder = try takers.first(of: function.address) {
+            throw AuthoringError.change(
+                .takenAddress(function: pair.symbol, signature, holder: holder))
         }
         let contract = try contract(for: pair, callers)
         if !function.aliases.isEmpty {

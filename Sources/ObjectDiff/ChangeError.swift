@@ -16,6 +16,7 @@ public enum ChangeError: Error, Sendable {
     case changedData(object: String, name: String, place: DataPlace)
     case changedLayout(object: String, LayoutChange)
     case changedSignature(function: String, SignatureChange, caller: Place)
+    case takenAddress(function: String, SignatureChange, holder: String)
     case changedInitialiser(object: String, name: String)
     case newThreadLocal(object: String, name: String)
     case unclearVariable(object: String, name: String)
@@ -55,7 +56,7 @@ public enum ChangeError: Error, Sendable {
         case .sharedSection: "diff.shared-section"
         case .changedData: "diff.changed-data"
         case .changedLayout: "diff.changed-layout"
-        case .changedSignature: "diff.changed-signature"
+        case .changedSignature, .takenAddress: "diff.changed-signature"
         case .changedInitialiser: "diff.changed-initialiser"
         case .newThreadLocal: "diff.new-thread-local"
         case .unclearVariable: "diff.unclear-variable"
@@ -153,6 +154,10 @@ extension ChangeError: CustomStringConvertible {
             "the change makes '\(function)' a '\(change.after)' where it was a '\(change.before)', and "
                 + "\(caller), which is in none of the objects, calls it as it was; name the object "
                 + "with it before and after too"
+        case .takenAddress(let function, let change, let holder):
+            "the change makes '\(function)' a '\(change.after)' where it was a '\(change.before)', and "
+                + "\(holder) has its address, by which it is called as it was; leave the old "
+                + "function as it is, and give the new one another name"
         case .changedInitialiser(let object, let name):
             "the change alters what runs when the program starts (\(name) of '\(object)'), which "
                 + "has run already; make the same change where a function first needs it"

@@ -380,6 +380,41 @@ import Testing
         #expect(report.build.manifest.functions.map(\.symbol) == ["_ZNK4Text4sizeEv"])
     }
 
+    private static let pointers = """
+        #include <stdio.h>
+        #include <stdlib.h>
+        static int work(int a) { puts("working"); return a * 3; }
+        struct steps { const char *name; int (*step)(int); };
+        static const struct steps steps[] = {{"work", work}, {"abs", abs}};
+        static int (*volatile hook)(int);
+        __attribute__((noinline)) static void hang(void) { hook = work; }
+        __attribute__((noinline)) static int call(int a) { return work(a) + 1; }
+        int main(int c, char **v) { hang(); return steps[c & 1].step(c) + hook(c) + call(c); }
+        """
+
+    /// Who has the address of a function calls it as before.
+    @Test(arguments: ["-pie -fPIE", "-no-pie -fno-pie", "-pie -fPIC"], ["data", "code"])
+    func anotherSignatureIsRefusedWhereAPointerStays(_ flags: String, _ place: String) throws {
+        let flags = ["-O2", "-g", "-fno-inline"] + flags.split(separator: " ").map(String.init)
+        let source =
+            place == "data"
+            ? Self.pointers.replacing("hook = work", with: "hook = abs")
+            : Self.pointers.replacing("{\"work\", work}", with: "{\"abs\", abs}")
+        let changed = source.replacing(
+            "int work(int a) { puts(\"working\"); return a * 3",
+            with: "int work(int a, int b) { puts(\"working\"); return a * b"
+        ).replacing("work(a)", with: "work(a, 4)")
+            .replacing("= {{\"work\", work}", with: "= {{\"work\", (int (*)(int))work}")
+            .replacing("hook = work", with: "hook = (int (*)(int))work")
+        let test = try Case(
+            source, changed, linked: flags,
+            compiled: flags.filter { !$0.hasSuffix("-pie") || $0.hasPrefix("-f") })
+        let error = try test.failure()
+        #expect(error.code == "diff.changed-signature", "\(error)")
+        #expect(error.description.contains(place == "data" ? "'steps'" : "hang"), "\(error)")
+        #expect(error.isRefusal)
+    }
+
     // MARK: - Kinds of bases
 
     private static let library = """
