@@ -80,8 +80,12 @@ public final class TargetProcess: Sendable {
         let id = held.process
         do throws(Errno) {
             let folder = try Descriptor.open("/proc/\(id)", O_RDONLY | O_DIRECTORY)
-            let member = try Descriptor.open(
-                "task/\(held.id)", in: folder.rawValue, O_RDONLY | O_DIRECTORY)
+            // The folder of the process is that of its first thread, too.
+            let member =
+                held.id.rawValue == id.rawValue
+                ? folder
+                : try Descriptor.open(
+                    "task/\(held.id)", in: folder.rawValue, O_RDONLY | O_DIRECTORY)
             guard let stat = TaskStat(parsing: try contents("stat", of: folder)) else {
                 throw .invalidArgument
             }
@@ -284,6 +288,10 @@ public final class TargetProcess: Sendable {
     /// Checks that the program is one for 64-bit x86. Throws `foreignProgram`.
     public func requireSupportedProgram() throws(LiveProcessError) {
         if isSupported.load(ordering: .relaxed) { return }
+        // Objects are those for 64-bit x86 only (``MappedHeaders``).
+        if standing != nil, try loadedObjects().contains(where: \.isProgram) {
+            return isSupported.store(true, ordering: .relaxed)
+        }
         let header: [UInt8]
         do {
             header = try Descriptor.open("exe", in: memberFolder.rawValue).read(at: 0, count: 20)

@@ -20,7 +20,7 @@ public enum PayloadHeader {
     public static func mappingName(patch name: String) -> String { "hotpatch:" + name }
 
     static func encode(_ record: PayloadRecord) -> [UInt8] {
-        let text = Array(record.json.text(pretty: false).utf8)
+        let text = record.json.bytes()
         return magic + littleEndian(format) + littleEndian(UInt32(text.count)) + text
     }
 
