@@ -1,3 +1,4 @@
+import Addresses
 import ELFImage
 import LiveProcess
 import PatchFile
@@ -44,6 +45,30 @@ import Testing
         #expect(try process.memoryMap().regions.count == after)
         #expect(try Switchover.revertAll(in: process).count == 1)
         #expect(try victim.ask("9") == "scale 7 calls 23")
+    }
+
+    /// A tool that is killed between the mapping of a file and its filling leaves an
+    /// empty one, of which nothing can be read.
+    @Test func whatWasNeverFilledIsTakenOut() throws {
+        let directory = try TemporaryDirectory()
+        let program = directory.path.appending("counter")
+        try Fixture.compile(
+            source: Fixture.sources.appending("switchover/counter.c"), to: program, flags: ["-O2"])
+        let victim = try Victim(program)
+        #expect(try victim.readLine() == "ready")
+        let process = try TargetProcess.find(ProcessID(rawValue: victim.pid))
+        let before = try process.memoryMap().regions.count
+        let place = try #require(
+            AddressRange(start: RemoteAddress(rawValue: 0x1234_5670_0000), count: 4096))
+        try process.withRemoteCalls { calls throws(LiveProcessError) in
+            let file = try calls.createMemoryFile(named: "hotpatch:empty")
+            try calls.map(place, [.read], from: file)
+            try calls.close(file)
+        }
+        #expect(try Switchover.status(of: process).isEmpty)
+        #expect(try Switchover.recover(process).payloadsRemoved == 1)
+        #expect(try process.memoryMap().regions.count == before)
+        #expect(try victim.ask("3") == "scale 6 calls 1")
     }
 
     /// Patches come and go, each of them another; their room is used again where
