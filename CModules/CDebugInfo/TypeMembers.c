@@ -148,3 +148,33 @@ void cdebuginfo_members(
         visit_children(&visit, unit, 0);
     }
 }
+
+static bool is_type(int tag)
+{
+    switch (tag) {
+    case DW_TAG_base_type:
+    case DW_TAG_structure_type:
+    case DW_TAG_class_type:
+    case DW_TAG_union_type:
+    case DW_TAG_enumeration_type:
+    case DW_TAG_pointer_type:
+    case DW_TAG_typedef: return true;
+    default: return false;
+    }
+}
+
+bool cdebuginfo_tells_types(cdebuginfo *info)
+{
+    Dwarf_Addr bias;
+    Dwarf_Die *unit = NULL;
+    while ((unit = dwfl_module_nextcu(info->module, unit, &bias)) != NULL) {
+        Dwarf_Die child;
+        int status = dwarf_child(unit, &child);
+        for (; status == 0; status = dwarf_siblingof(&child, &child)) {
+            if (is_type(dwarf_tag(&child))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}

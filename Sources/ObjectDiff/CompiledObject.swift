@@ -12,8 +12,6 @@ public struct CompiledObject: Sendable {
     let name: String
     /// The source that the compiler named (STT_FILE), where it did.
     public let sourceFile: String?
-    /// Whether it tells of types and lines.
-    let hasDebugInformation: Bool
     let symbols: [Symbol]
     /// The loaded sections that have bytes, by their index.
     let atoms: [Int: Atom]
@@ -61,9 +59,6 @@ public struct CompiledObject: Sendable {
             throw .foreign(
                 name: image.name, field: "code", found: 0,
                 wanted: "machine code, which -flto leaves to the linker; compile with -fno-lto")
-        }
-        hasDebugInformation = image.sections.contains {
-            $0.name == ".debug_info" || $0.name == ".zdebug_info"
         }
         symbols = try Self.symbols(of: image)
         sourceFile = symbols.first { $0.type == .file && !$0.name.isEmpty }?.name

@@ -187,7 +187,7 @@ public struct SourceChange {
         compared = locators.reduce(into: []) { $0.formUnion($1.functions) }
         objectsWithoutTypes = comparisons.filter { comparison in
             comparison.hasChanges && !comparison.before.atoms.isEmpty
-                && !(comparison.before.hasDebugInformation && comparison.after.hasDebugInformation)
+                && !(comparison.before.path.tellsTypes && comparison.after.path.tellsTypes)
         }.map(\.after.name)
         functionCount = changes.summary.functions
         movedLineCount = changes.summary.movedLines

@@ -265,8 +265,10 @@ import Testing
         #expect(report.build.manifest.functions.map(\.symbol).contains("count"))
     }
 
-    @Test func withoutDebugInformationLayoutsAreNotCompared() throws {
-        let flags = ["-O2", "-fPIE"]
+    /// Lines alone tell nothing of types, and nor does what stands in another file.
+    @Test(arguments: ["-g0", "-g1", "-gsplit-dwarf"])
+    func withoutDebugInformationLayoutsAreNotCompared(_ debug: String) throws {
+        let flags = ["-O2", "-fPIE", debug]
         let changed = Self.queue.replacing("first->count", with: "first->count + 1")
         let test = try Case(Self.queue, changed, linked: flags + ["-pie"], compiled: flags)
         #expect(try test.build().build.warnings.map(\.code).contains("layouts-unknown"))

@@ -147,6 +147,12 @@ void cdebuginfo_enumerators(
         void *_Nullable context, const cdebuginfo_enumerator *_Nonnull enumerator));
 
 /*
+ * Whether it tells of types at all: that of -g1 tells of lines only, and that of
+ * -gsplit-dwarf stands elsewhere.
+ */
+bool cdebuginfo_tells_types(cdebuginfo *_Nonnull info);
+
+/*
  * Reports the variables of a relocatable object that are declared in functions and have
  * one place for good: the number of the section, the offset in it, and the names.
  */
