@@ -97,8 +97,9 @@ final class BaseLocator {
     /// Whether the code of `section` may be what the base has at `address`.
     func fits(_ section: Int, at address: LinkAddress) -> Bool {
         guard let atom = object.atoms[section],
-            let range = base.catalog.function(at: address)?.range,
-            let code = try? base.image.bytes(at: range),
+            let range = base.catalog.function(at: address)?.range
+                ?? AddressRange(start: address, count: atom.section.size),
+            base.catalog.isCode(range), let code = try? base.image.bytes(at: range),
             let match = try? BaseCodeMatch(atom, code, at: address),
             !match.references.contains(where: { references.contradiction($0) != nil })
         else { return false }

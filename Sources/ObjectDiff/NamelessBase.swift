@@ -96,7 +96,11 @@ extension BaseLocator {
             let told = told(section, atom)
             let address: LinkAddress
             if let told {
-                guard fitting.contains(told) else { continue }
+                // Assembly has no unwind table that would tell of it.
+                let isUntold = candidates.isEmpty && base.catalog.function(at: told) == nil
+                guard fitting.contains(told) || isUntold && fits(section, at: told) else {
+                    continue
+                }
                 address = told
             } else {
                 guard fitting.count == 1, let only = fitting.first,

@@ -109,6 +109,25 @@ import Testing
         #expect(error.code == "diff.not-in-base", "\(error)")
     }
 
+    /// Assembly has no entry in the unwind table; who calls it says where it is.
+    @Test func assemblyIsWhereItIsCalled() throws {
+        let source = """
+            #include <stdio.h>
+            __asm__(".text\\n.globl add\\n.type add,@function\\n"
+                    "add: lea 5(%rdi),%eax\\nret\\n.size add,.-add\\n");
+            int add(int);
+            __attribute__((noinline)) int work(int a) { puts("working"); return add(a) * 3; }
+            int main(int c, char **v) { (void)v; return work(c); }
+            """
+        let test = try DiffTests.Case(source, source.replacing("* 3", with: "* 5"))
+        let (_, names) = try Self.strip(test)
+        let manifest = try test.build().build.manifest
+        #expect(manifest.functions.map(\.symbol) == ["work"])
+        #expect(
+            manifest.baseSymbols.first { $0.name == "add" }?.location
+                == names["add"].map { .function($0) })
+    }
+
     /// What another object defines is where those say that use it, and its data too.
     @Test func whatOtherObjectsHaveIsFound() throws {
         let source = """
