@@ -116,13 +116,12 @@ torture-starts: deps
 	    $(SWIFT) test --disable-xctest --filter WatchingTests.StartTests
 
 # Fixes that Debian's packages carry, made into patches and applied to the daemons under
-# load. What only this needs: compilers' work for the packages, and their clients.
+# load. The Debian packages are what those are built with, and clients of the daemons.
 CORPUS := .build/corpus
 CORPUS_PACKAGES := apache2-utils bind9-dnsutils bison busybox curl dnsmasq-base dnsperf \
                    dpkg-dev flex iproute2 libevent-dev libexpat1-dev libpcre2-dev libssl-dev \
                    make mosquitto-clients netcat-openbsd nettle-dev patch pkg-config \
-                   socat wrk \
-                   zlib1g-dev
+                   socat wrk zlib1g-dev
 corpus: deps
 	@$(MAKE) --no-print-directory deps PACKAGES='$(CORPUS_PACKAGES)'
 	$(SWIFT) build -c release --product hotpatch

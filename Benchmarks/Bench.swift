@@ -29,7 +29,7 @@ struct Bench: ParsableCommand {
     var only: [Part] = Part.allCases
 
     enum Part: String, CaseIterable, ExpressibleByArgument {
-        case start, stall, call, list, crowd, exec, endurance
+        case start, stall, call, list, fixes, crowd, exec, endurance
     }
 
     func run() throws {
@@ -70,6 +70,8 @@ struct Bench: ParsableCommand {
                 try CommandMeasurement.listSymbols(
                     file: file, runs: quick ? 2 : 6, tools: tools, report: report)
             }
+        case .fixes:
+            try FixMeasurement.run(runs: quick ? 1 : 5, tools: tools, report: report)
         case .crowd:
             try CrowdMeasurement.run(processes: quick ? 50 : 1000, tools: tools, report: report)
         case .exec:
@@ -95,11 +97,14 @@ struct Bench: ParsableCommand {
         let package = parts[..<build].joined(separator: "/")
         let scratch = package + "/.build/bench"
         unsafe mkdir(scratch, 0o755)
+        let hotpatch = hotpatch ?? parts.dropLast().joined(separator: "/") + "/hotpatch"
+        // What fixes are built again with.
+        unsafe setenv("HOTPATCH", hotpatch, 1)
         // What is measured here is none of the machine's history.
         unsafe setenv("HOTPATCH_STATE_DIR", scratch + "/state", 1)
         return Tools(
-            hotpatch: hotpatch ?? parts.dropLast().joined(separator: "/") + "/hotpatch",
-            sources: package + "/Benchmarks", sample: package + "/samples/stationd",
-            scratch: scratch)
+            hotpatch: hotpatch, sources: package + "/Benchmarks",
+            sample: package + "/samples/stationd",
+            corpus: package + "/.build/corpus", scratch: scratch)
     }
 }

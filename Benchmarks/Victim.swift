@@ -99,6 +99,8 @@ struct Tools {
     let sources: String
     /// The sample daemon's folder.
     let sample: String
+    /// Where `make corpus` keeps what it builds, if it was ever called.
+    let corpus: String
     /// A folder for what the bench compiles.
     let scratch: String
 }

@@ -90,9 +90,18 @@ struct CorpusTable {
         From the diff to the patch: without what the compilers took. The stall is how long \
         the threads that ran stood still when the patch was applied, the longest of all \
         processes. Entries are counted by the processor's debug registers, for two rounds \
-        of the load and the reproducer, while the patch was in.
+        of the load and the reproducer, while the patch was in.\(build)
 
         """
+
+    /// `make corpus` takes an optimised tool; who builds it otherwise is told so.
+    private static var build: String {
+        #if DEBUG
+            " The tool was not optimised in the last run."
+        #else
+            ""
+        #endif
+    }
 }
 
 extension String {
@@ -115,7 +124,7 @@ extension Outcome {
         }
         add("replaced", replaced)
         add("added", added)
-        if !inlined.isEmpty { parts.append("which has \(inlined.joined(separator: ", and "))") }
+        parts += inlined
         if movedLines > 0 { parts.append("left \(movedLines) alone that differ by line numbers") }
         return parts.joined(separator: "; ")
     }

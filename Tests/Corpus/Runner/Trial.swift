@@ -29,7 +29,7 @@ struct Trial {
         let built = try workshop.build(trial)
         switch trial.expectation {
         case .refused(let code, let says):
-            outcome.refusal = built.errorOutput.split(separator: "\n").map(String.init).last
+            outcome.refusal = built.errorOutput.replacing("hotpatch: ", with: "")
             guard built.code == 2 else {
                 outcome.faults.append("expected a refusal, but 'build' ended with \(built.exit)")
                 return

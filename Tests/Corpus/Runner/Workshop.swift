@@ -31,7 +31,7 @@ struct Workshop {
     func program(_ trial: Case) -> FilePath { tree(trial).appending(trial.package.program) }
 
     /// The patch, where it was made.
-    func patch(_ trial: Case) -> FilePath { folder(trial).appending("\(trial.fix).hpatch") }
+    func patch(_ trial: Case) -> FilePath { folder(trial).appending("fix.hpatch") }
 
     /// The version of the package that was fetched.
     func version(_ trial: Case) throws -> String {
@@ -75,20 +75,43 @@ struct Workshop {
         try done.write(Array(stamp.utf8))
     }
 
-    /// Makes the patch as a user would.
+    /// Makes the patch as a user would, by a script that stays, to do it again with.
     func build(_ trial: Case) throws -> Command {
         progress("\(trial.name): making the patch")
+        let script = folder(trial).appending("build")
+        try script.write(Array(buildScript(trial).utf8), permissions: [.ownerReadWriteExecute])
+        // None of an earlier run is taken for what is made now.
+        _ = try Command.run("rm", ["-f", patch(trial).string])
+        return try run(
+            script.string, ["--format", "json", "-o", patch(trial).string],
+            environment: ["HOTPATCH": hotpatch.string])
+    }
+
+    private func buildScript(_ trial: Case) -> String {
         let place = folder(trial)
         let package = trial.package
-        return try run(
-            hotpatch.string,
-            [
-                "build", "--base", program(trial).string, "--source",
-                place.appending("source").string, "--patch", place.appending("fix.diff").string,
-                "--configure", package.configure, "--make", package.make, "--reference",
-                trial.fix, "--work", place.appending("work").string, "--format", "json", "-o",
-                patch(trial).string,
-            ], environment: Self.environment)
+        func quoted(_ text: String) -> String {
+            "'" + text.replacing("'", with: "'\\''") + "'"
+        }
+        // Where compilers are found is part of what the kept build depends on.
+        let path = unsafe getenv("PATH").map { unsafe String(cString: $0) } ?? "/usr/bin:/bin"
+        let exports = Self.environment.merging(["PATH": path]) { $1 }.sorted { $0.key < $1.key }.map
+        {
+            "export \($0.key)=\(quoted($0.value))\n"
+        }
+        let options = [
+            ("base", program(trial).string), ("source", place.appending("source").string),
+            ("patch", place.appending("fix.diff").string), ("configure", package.configure),
+            ("make", package.make), ("name", trial.fix), ("reference", trial.fix),
+            ("work", place.appending("work").string),
+        ].map { "    --\($0) \(quoted($1)) \\\n" }
+        return """
+            #!/bin/sh
+            # Makes the patch of \(trial.name); takes the other options of 'hotpatch build'.
+            \(exports.joined())exec "${HOTPATCH:-hotpatch}" build \\
+            \(options.joined())    "$@"
+
+            """
     }
 
     /// Runs something that may take as long as it wants, beside others' work.
