@@ -85,7 +85,7 @@ let package = Package(
             [
                 "Addresses", "ELFImage", "Patchability", "ObjectDiff", "PatchFile", "CDecoder",
                 "CDebugInfo", "CLinuxTrace", system,
-            ], resources: [.embedInCode("hotpatch.h")]),
+            ], resources: [.embedInCode("hotpatch.h"), .embedInCode("hotpatch_shadow.c")]),
         room("PatchStore", ["Addresses", "JSONText", "ELFImage", "PatchFile", system]),
         room(
             "LiveProcess", ["Addresses", "Threads", "ELFImage", "CLinuxTrace", system, logging]),

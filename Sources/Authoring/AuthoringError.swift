@@ -47,6 +47,8 @@ public enum AuthoringError: Error, Sendable {
     case contract(function: String, base: String, ContractObstacle)
     case originalNotCallable(function: String, base: String, OriginalRefusal)
     case exceptions(function: String, base: String)
+    case callback(name: String, reason: String)
+    case addedInBase(object: String, name: String, base: String)
 
     // A change of sources.
     case emptyChange(patch: String)
@@ -103,6 +105,8 @@ public enum AuthoringError: Error, Sendable {
         case .copies: "build.copies"
         case .contract(_, _, let obstacle): "build.contract-\(obstacle.code)"
         case .exceptions: "build.exceptions"
+        case .callback: "build.callback"
+        case .addedInBase: "build.added-in-base"
         case .emptyChange: "build.empty-change"
         case .commandFailed, .commandKilled: "build.command-failed"
         case .workFolder: "build.work-folder"
@@ -180,7 +184,7 @@ extension AuthoringError: CustomStringConvertible {
             .oneFunction, .originalNotReplaced:
             nameText
         case .unpatchable, .dataInBase, .threadLocal, .initialiser, .indirectFunction, .copies,
-            .contract, .originalNotCallable, .exceptions:
+            .contract, .originalNotCallable, .exceptions, .callback, .addedInBase:
             refusalText
         }
     }
@@ -323,6 +327,12 @@ extension AuthoringError: CustomStringConvertible {
                 + "told of it: neither '\(base)' nor a library that it is linked with has libgcc's "
                 + "\(FrameRegistry.functionName); where none is thrown through what is replaced, "
                 + "say --accept-exceptions"
+        case .addedInBase(let object, let name, let base):
+            "'\(object)' defines '\(name)', which '\(base)' has already: what --with adds replaces "
+                + "nothing; declare it 'extern' to use the base's, or use another name"
+        case .callback(let name, let reason):
+            "'\(name)' cannot be called when the patch is applied (HOTPATCH_ON_APPLY): \(reason); "
+                + "name a function that the fix adds"
         case .threadLocal(let name):
             "the fix defines the thread-local variable '\(name)': threads that run already have no "
                 + "room for it; use one of the base, or a table by thread id"

@@ -33,6 +33,7 @@ struct CompileRecorder {
         folder = try place.makeFolder("commands")
         self.tree = tree
         self.original = original
+        try Compiler.writeHeader(to: folder)
         // With its version, as distributions name them: gcc-12.
         let versioned = (9...20).flatMap { ["gcc-\($0)", "g++-\($0)", "clang-\($0)"] }
         for name in Self.names + versioned {
@@ -97,7 +98,8 @@ struct CompileRecorder {
     /// the debug information tells of types and lines.
     private var flags: String {
         "-g -ffunction-sections -fdata-sections "
-            + Self.quoted("-ffile-prefix-map=\(tree)=\(original)")
+            + Self.quoted("-ffile-prefix-map=\(tree)=\(original)") + " -idirafter "
+            + Self.quoted(folder.string)
     }
 
     static func quoted(_ text: String) -> String {

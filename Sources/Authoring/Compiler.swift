@@ -23,9 +23,7 @@ struct Compiler {
         self.command = chosen
         self.userFlags = userFlags
         headers = try folder.makeFolder("include")
-        try writeFile(
-            String(decoding: PackageResources.hotpatch_h, as: UTF8.self),
-            to: headers.appending("hotpatch.h"))
+        try Self.writeHeader(to: headers)
         let output = folder.path.appending("macros")
         let arguments = chosen + userFlags + ["-dM", "-E", "-x", "c", "/dev/null"]
         do throws(AuthoringError) {
@@ -43,6 +41,13 @@ struct Compiler {
             throw AuthoringError.compilerMachine(compiler: chosen.joined(separator: " "))
         }
         family = macros.contains("__clang__") ? .clang : .gcc
+    }
+
+    /// Puts hotpatch.h into a folder.
+    static func writeHeader(to folder: FilePath) throws(AuthoringError) {
+        try writeFile(
+            String(decoding: PackageResources.hotpatch_h, as: UTF8.self),
+            to: folder.appending("hotpatch.h"))
     }
 
     private static func macros(in file: FilePath) throws(AuthoringError) -> Set<String> {
@@ -106,6 +111,24 @@ struct Compiler {
         try run(
             command + ["-O2"] + userFlags + includes + flags + keep
                 + ["-o", object.string, source.string], on: source.string)
+    }
+
+    /// What the names of the functions for shadow data start with.
+    static let shadowPrefix = "hotpatch_shadow_"
+
+    /// Compiles these functions to `object`, with none of the user's flags.
+    func compileShadowData(to object: FilePath, for target: Target) throws(AuthoringError) {
+        let source = headers.appending("hotpatch_shadow.c")
+        try writeFile(
+            String(decoding: PackageResources.hotpatch_shadow_c, as: UTF8.self), to: source)
+        let flags = [
+            "-O2", "-std=gnu17", "-ffunction-sections", "-fdata-sections",
+            "-fasynchronous-unwind-tables", "-fno-stack-protector", "-fvisibility=hidden", "-c",
+            "-fPIC", "-fno-lto",
+        ]
+        try run(
+            command + flags + target.flags + includes
+                + ["-x", "c", "-o", object.string, source.string], on: source.string)
     }
 
     /// Behind the user's own folders, which may have a newer one.

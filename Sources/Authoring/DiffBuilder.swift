@@ -23,6 +23,10 @@ public struct DiffRequest: Sendable {
     public var acceptExceptions = false
     /// Types that may have another layout after the change.
     public var acceptedLayouts: Set<String> = []
+    /// Variables that a callback gives their new initial values.
+    public var acceptedData: Set<String> = []
+    /// Objects that the base has nothing of: callbacks, and what these need.
+    public var with: [FilePath] = []
     /// Folders in which libraries are looked for first, as by LD_LIBRARY_PATH.
     public var libraryPaths: [FilePath] = []
 
@@ -74,17 +78,20 @@ public struct DiffBuilder {
         try RequestChecks.checkOutput(
             request.output,
             inputs: [(request.base, "the base")]
-                + (request.before + request.after).map { ($0, "an object of the change") })
+                + (request.before + request.after + request.with)
+                .map { ($0, "an object of the change") })
         base = try BaseObject(path: request.base, needsNames: false)
         warnings = base.warnings
     }
 
     private mutating func run() throws(AuthoringError) -> DiffReport {
+        let folder = try TemporaryFolder()
+        let added = try AddedObjects(request, base: base, folder: folder)
         let change: SourceChange
         do throws(ChangeError) {
             change = try SourceChange(
-                try pairs(), base: base, mayHaveOthers: sources != nil,
-                acceptedLayouts: request.acceptedLayouts)
+                try pairs() + added.pairs(), base: base, mayHaveOthers: sources != nil,
+                acceptedLayouts: request.acceptedLayouts, acceptedData: request.acceptedData)
         } catch {
             throw AuthoringError.change(error)
         }
@@ -150,7 +157,7 @@ public struct DiffBuilder {
         return request.label.manifest(
             base: try base.manifestEntry(), functions: functions,
             baseSymbols: own + resolver.baseSymbols, imports: resolver.imports,
-            runsOnce: RunsOnce(registries: registries))
+            runsOnce: RunsOnce(registries: registries, callbacks: change.callbacks))
     }
 
     private mutating func functions(

@@ -43,11 +43,31 @@ struct FixCompilation {
             objects.append(object)
             defined += own
         }
+        for object in objects where try Self.usesShadowData(object) {
+            let shadow = folder.path.appending("shadow.o")
+            try compiler.compileShadowData(to: shadow, for: target)
+            objects.append(shadow)
+            break
+        }
         self.defined = defined
         object = folder.path.appending("merged.o")
         debugObject = folder.path.appending("merged-debug.o")
         try compiler.merge(objects, to: object, withoutDebugInformation: true)
         try compiler.merge(objects, to: debugObject, withoutDebugInformation: false)
+    }
+
+    private static func usesShadowData(_ object: FilePath) throws(AuthoringError) -> Bool {
+        try fix(at: object).usesShadowData
+    }
+
+    private static func fix(at object: FilePath) throws(AuthoringError) -> FixObject {
+        let image: ELFImage
+        do throws(ELFError) {
+            image = try ELFImage.open(path: object)
+        } catch {
+            throw AuthoringError.object(error)
+        }
+        return try FixObject(image)
     }
 
     private static func definedFunctions(
@@ -71,13 +91,7 @@ struct FixCompilation {
     private static func functionsLeftOut(
         _ names: [String], of object: FilePath
     ) throws(AuthoringError) -> [String] {
-        let image: ELFImage
-        do throws(ELFError) {
-            image = try ELFImage.open(path: object)
-        } catch {
-            throw AuthoringError.object(error)
-        }
-        let present = Set(try FixObject(image).functions.map(\.name))
+        let present = Set(try fix(at: object).functions.map(\.name))
         return names.filter { !present.contains($0) }
     }
 

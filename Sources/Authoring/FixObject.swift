@@ -23,13 +23,17 @@ struct FixObject {
     let definitions: [Definition]
     /// In the order of their names.
     let references: [Reference]
+    /// The functions that are to be called before any replacement, in their order
+    /// (hotpatch.h).
+    let callbacks: [String]
 
     init(_ image: ELFImage) throws(AuthoringError) {
         self.image = image
         try Self.checkSections(image)
         var definitions: [Definition] = []
         var references: [Reference] = []
-        for symbol in try Self.symbols(of: image) {
+        let symbols = try Self.symbols(of: image)
+        for symbol in symbols {
             switch symbol.section {
             case .undefined where !symbol.name.isEmpty:
                 references.append(Reference(name: symbol.name, isWeak: symbol.binding == .weak))
@@ -42,6 +46,45 @@ struct FixObject {
         }
         self.definitions = definitions.sorted { $0.name < $1.name }
         self.references = references.sorted { $0.name < $1.name }
+        callbacks = try Self.callbacks(of: image, symbols)
+    }
+
+    /// Whether it keeps data beside the program's (hotpatch.h).
+    var usesShadowData: Bool {
+        references.contains { $0.name.hasPrefix(Compiler.shadowPrefix) }
+    }
+
+    private static func callbacks(
+        of image: ELFImage, _ symbols: [Symbol]
+    ) throws(AuthoringError) -> [String] {
+        guard let home = image.section(named: PatchFile.callbackSection) else { return [] }
+        var relocations: [Relocation] = []
+        do throws(ELFError) {
+            for section in image.sections
+            where section.type == .relocationsWithAddends && Int(section.info) == home.index {
+                relocations += try image.relocations(in: section)
+            }
+        } catch {
+            throw AuthoringError.object(error)
+        }
+        var names: [String] = []
+        for relocation in relocations.sorted(by: { $0.offset < $1.offset }) {
+            let index = Int(relocation.symbolIndex)
+            guard symbols.indices.contains(index) else { continue }
+            let target = symbols[index]
+            let place = Int64(bitPattern: target.value.rawValue) &+ relocation.addend
+            let function = symbols.first {
+                guard case .section = target.section else { return false }
+                return $0.type == .function && $0.section == target.section
+                    && Int64(bitPattern: $0.value.rawValue) == place
+            }
+            guard let function else {
+                throw AuthoringError.callback(
+                    name: target.name, reason: "the fix does not define it")
+            }
+            if !names.contains(function.name) { names.append(function.name) }
+        }
+        return names
     }
 
     /// The functions whose originals it calls (hotpatch.h).

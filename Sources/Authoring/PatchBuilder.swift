@@ -31,8 +31,7 @@ public struct PatchBuilder {
         let folder = try TemporaryFolder()
         let compiler = try Compiler(
             command: request.compiler, userFlags: request.compilerFlags, folder: folder)
-        let target = Compiler.Target(
-            isProgram: base.kind != .sharedObject, cet: base.image.cetFeatures)
+        let target = Compiler.Target(base)
         let compilation = try FixCompilation(
             request.sources, compiler: compiler, target: target, folder: folder,
             isWanted: { [base] in !base.functions(named: $0).isEmpty })
@@ -147,6 +146,15 @@ public struct PatchBuilder {
             throw AuthoringError.oneFunction(
                 names: [one.replacement, next.replacement], base: base.name)
         }
+        for name in fix.callbacks {
+            if fix.functions.count(where: { $0.name == name }) > 1 {
+                throw AuthoringError.definedTwice(name: name)
+            }
+            if pairs.contains(where: { $0.replacement == name }) {
+                throw AuthoringError.callback(
+                    name: name, reason: "it replaces a function of the base")
+            }
+        }
         for definition in fix.definitions where definition.kind != .function {
             try checkData(definition)
         }
@@ -189,7 +197,7 @@ public struct PatchBuilder {
         return request.label.manifest(
             base: try base.manifestEntry(), functions: functions,
             baseSymbols: resolver.baseSymbols, imports: resolver.imports,
-            runsOnce: RunsOnce(registries: registries))
+            runsOnce: RunsOnce(registries: registries, callbacks: fix.callbacks))
     }
 
     private mutating func replacedFunctions(

@@ -20,7 +20,11 @@ public struct SourceRequest: Sendable {
     public var label: PatchLabel
     public var acceptCopies = false
     public var acceptedLayouts: Set<String> = []
+    public var acceptedData: Set<String> = []
     public var acceptExceptions = false
+    /// Sources that are no part of the build, compiled as those that change: callbacks,
+    /// and what these need.
+    public var with: [FilePath] = []
     public var libraryPaths: [FilePath] = []
     /// A folder for all that is built, which stays: the next request with the same
     /// sources and commands begins with what is there. nil where nothing is to stay.
@@ -85,7 +89,8 @@ public struct SourceBuild {
     ) throws(AuthoringError) -> DiffReport {
         try RequestChecks.checkOutput(
             request.output,
-            inputs: [(request.base, "the base"), (request.patch, "the change")])
+            inputs: [(request.base, "the base"), (request.patch, "the change")]
+                + request.with.map { ($0, "a source of the fix") })
         return try withoutActuallyEscaping(progress) { progress throws(AuthoringError) in
             try SourceBuild(request: request, progress: progress).run()
         }
@@ -94,6 +99,8 @@ public struct SourceBuild {
     private func run() throws(AuthoringError) -> DiffReport {
         let source = try absolute(request.source)
         let patch = try absolute(request.patch)
+        var with: [FilePath] = []
+        for source in request.with { with.append(try absolute(source)) }
         let site = try BuildSite(request.work, source: source, progress: progress)
         let touched = try ChangedFiles.names(in: patch, strip: request.strip).map {
             site.tree.pushing(FilePath($0)).lexicallyNormalized()
@@ -111,6 +118,8 @@ public struct SourceBuild {
         diff.label = request.label
         diff.acceptCopies = request.acceptCopies
         diff.acceptedLayouts = request.acceptedLayouts
+        diff.acceptedData = request.acceptedData
+        diff.with = try added(with, like: before, of: pairs, site)
         diff.acceptExceptions = request.acceptExceptions
         diff.libraryPaths = request.libraryPaths
         return try DiffBuilder.build(
@@ -188,6 +197,38 @@ public struct SourceBuild {
         return new.sorted { $0.key.order < $1.key.order }.map { key, object in
             Pair(before: old[key]?.object ?? nothing, after: object, source: key.source)
         }
+    }
+
+    /// Compiles sources that are no part of the build, each as one of its language that
+    /// the change reaches, or else any.
+    private func added(
+        _ sources: [FilePath], like records: [CompileRecord], of pairs: [Pair], _ site: BuildSite
+    ) throws(AuthoringError) -> [FilePath] {
+        let changed = Set(pairs.map(\.source))
+        let models =
+            records.filter { changed.contains($0.key.source) }
+            + records.filter { !changed.contains($0.key.source) }
+        var objects: [FilePath] = []
+        for (index, source) in sources.enumerated() {
+            let isAlike = { (record: CompileRecord) in
+                FilePath(record.key.source).extension == source.extension
+            }
+            guard let model = models.first(where: isAlike) ?? models.first else { continue }
+            let object = site.after.appending("with-\(index).o")
+            var arguments = Array(model.key.arguments.dropFirst())
+            if let position = arguments.lastIndex(where: { FilePath($0).isSource }) {
+                arguments[position] = source.string
+            }
+            let compiler = try site.wrapper(of: model)
+            // What stands beside the other source is found as from there.
+            let beside = model.folder.pushing(FilePath(model.key.source)).removingLastComponent()
+            try site.run(
+                ["env", "-C", model.folder.string, compiler.string] + arguments
+                    + ["-iquote", beside.string, "-o", object.string],
+                "compile '\(source)'", log: "with")
+            objects.append(object)
+        }
+        return objects
     }
 }
 

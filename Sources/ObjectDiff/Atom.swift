@@ -17,6 +17,8 @@ struct Atom: Sendable {
         /// A table that is walked by who loads the object: constructors and such.
         case initialiser
         case unwindTable
+        /// Pointers to functions that a patch calls when it is applied (hotpatch.h).
+        case callbacks
     }
 
     let section: Section
@@ -39,6 +41,8 @@ struct Atom: Sendable {
         kind = Self.kind(of: section)
     }
 
+    private static let callbackSection = ".hotpatch.on_apply"
+
     private static func kind(of section: Section) -> Kind {
         let tables = [
             ".init", ".fini", ".init_array", ".fini_array", ".preinit_array", ".ctors", ".dtors",
@@ -50,6 +54,7 @@ struct Atom: Sendable {
             return .initialiser
         }
         if section.name == ".eh_frame" { return .unwindTable }
+        if section.name == callbackSection { return .callbacks }
         if section.isExecutable { return .code }
         if section.flags.contains(.threadLocal) { return .threadLocal }
         if section.isWritten { return .variable }

@@ -18,6 +18,7 @@ public enum ChangeError: Error, Sendable {
     case changedSignature(function: String, SignatureChange, caller: Place)
     case takenAddress(function: String, SignatureChange, holder: String)
     case changedInitialiser(object: String, name: String)
+    case callback(object: String, name: String)
     case newThreadLocal(object: String, name: String)
     case unclearVariable(object: String, name: String)
     /// What was one function under two names has become two.
@@ -58,6 +59,7 @@ public enum ChangeError: Error, Sendable {
         case .changedLayout: "diff.changed-layout"
         case .changedSignature, .takenAddress: "diff.changed-signature"
         case .changedInitialiser: "diff.changed-initialiser"
+        case .callback: "diff.callback"
         case .newThreadLocal: "diff.new-thread-local"
         case .unclearVariable: "diff.unclear-variable"
         case .splitFunction: "diff.split-function"
@@ -161,6 +163,10 @@ extension ChangeError: CustomStringConvertible {
         case .changedInitialiser(let object, let name):
             "the change alters what runs when the program starts (\(name) of '\(object)'), which "
                 + "has run already; make the same change where a function first needs it"
+        case .callback(let object, let name):
+            "'\(name)' of '\(object)' cannot be called when the patch is applied "
+                + "(HOTPATCH_ON_APPLY): the base has it already, or the object does not define it; "
+                + "name a function that the change adds"
         case .newThreadLocal(let object, let name):
             "the change adds the thread-local variable '\(name)' in '\(object)': threads that run "
                 + "already have no room for it; use one that exists, or a table by thread id"
@@ -221,7 +227,10 @@ extension DataPlace {
             + (isConstant
                 ? "code that does not change goes on with the old one"
                 : "the program has it already, with whatever it has become since")
-            + "; set the new value in a function that runs from now on, or use another name"
+            + (isConstant || sizeBefore != sizeAfter
+                ? "; use another name"
+                : "; to have it set there, add FIX.c with 'void set(void) { \(name) = …; } "
+                    + "HOTPATCH_ON_APPLY(set);' by --with, and say --accept-data \(name)")
     }
 }
 
@@ -248,8 +257,10 @@ extension LayoutChange {
         return
             "the change alters the structure '\(type)'\(place), as '\(object)' has it: it \(how), "
             + "and the program has data of the old layout; keep the layout, with the new members "
-            + "in a table beside it by the address of each structure, or, where no data of it "
-            + "outlives the functions that are replaced, say --accept-layout \(type)"
+            + "in shadow data beside it ('hotpatch_shadow_get_or_attach(object, 1, sizeof *more, "
+            + "NULL)', see hotpatch.h), or, where no data of it outlives the functions that are "
+            + "replaced or a callback migrates it (HOTPATCH_ON_APPLY in a file that --with adds), "
+            + "say --accept-layout \(type)"
     }
 }
 

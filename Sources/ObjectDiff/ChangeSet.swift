@@ -30,11 +30,14 @@ struct ChangeSet {
     let comparisons: [ObjectComparison]
     /// The functions that replace others, in order.
     private(set) var replacements: [AtomPlace] = []
+    /// The functions that are called before any replacement, in their order.
+    private(set) var callbacks: [AtomPlace] = []
     /// Everything that goes into the patch.
     private(set) var included: Set<AtomPlace> = []
     private(set) var summary = Summary()
     /// The unwind tables of each object after.
     let unwind: [[(section: Int, entries: UnwindEntries)]]
+    private let acceptedData: Set<String>
     private var changed: Set<AtomPlace> = []
     /// Functions that have got names of others.
     private var renamed: Set<AtomPlace> = []
@@ -49,8 +52,12 @@ struct ChangeSet {
         var added: [String] = []
     }
 
-    init(_ comparisons: [ObjectComparison]) throws(ChangeError) {
+    /// - Parameter acceptedData: variables that a callback gives their new values.
+    init(
+        _ comparisons: [ObjectComparison], acceptedData: Set<String> = []
+    ) throws(ChangeError) {
         self.comparisons = comparisons
+        self.acceptedData = acceptedData
         var unwind: [[(section: Int, entries: UnwindEntries)]] = []
         for comparison in comparisons { unwind.append(try Self.unwindTables(comparison.after)) }
         self.unwind = unwind
@@ -71,6 +78,7 @@ struct ChangeSet {
             }
         }
         for index in comparisons.indices { try compareFunctions(index) }
+        for index in comparisons.indices { try findCallbacks(index) }
         for index in comparisons.indices { try compareData(index) }
         replacements = changed.union(renamed).map(canonical).sorted().reduce(into: []) {
             found, place in
@@ -173,6 +181,25 @@ struct ChangeSet {
         }
     }
 
+    private mutating func findCallbacks(_ index: Int) throws(ChangeError) {
+        let comparison = comparisons[index]
+        for (_, atom) in comparison.after.atoms.sorted(by: { $0.key < $1.key })
+        where atom.kind == .callbacks {
+            for relocation in atom.relocations {
+                guard case .atom(let section, 0) = comparison.after.target(of: relocation),
+                    comparison.after.atoms[section]?.kind == .code,
+                    comparison.correlation.before[section] == nil
+                else {
+                    throw .callback(
+                        object: comparison.after.name,
+                        name: comparison.after.targetName(of: relocation))
+                }
+                let place = AtomPlace(object: index, section: section)
+                if !callbacks.contains(place) { callbacks.append(place) }
+            }
+        }
+    }
+
     private func compareData(_ index: Int) throws(ChangeError) {
         let comparison = comparisons[index]
         let (after, before) = (comparison.after, comparison.before)
@@ -196,7 +223,7 @@ struct ChangeSet {
                     continue
                 }
                 try check(section, atom, old, comparison)
-            case .code, .literals, .unwindTable: continue
+            case .code, .literals, .unwindTable, .callbacks: continue
             }
         }
         for (section, atom) in before.atoms where comparison.correlation.after[section] == nil {
@@ -223,6 +250,12 @@ struct ChangeSet {
         _ section: Int, _ atom: Atom, _ old: Atom, _ comparison: ObjectComparison
     ) throws(ChangeError) {
         guard case .differs(_, let offset) = comparison.verdict(ofData: section) else { return }
+        // The program's own stays in use, and a callback sets it.
+        if acceptedData.contains(atom.name), !callbacks.isEmpty, atom.kind == .variable,
+            atom.section.size == old.section.size
+        {
+            return
+        }
         throw .changedData(
             object: comparison.after.name, name: atom.name,
             place: DataPlace(
@@ -251,7 +284,7 @@ struct ChangeSet {
     // MARK: - What comes along
 
     private mutating func include() throws(ChangeError) {
-        var queue = replacements
+        var queue = replacements + callbacks
         included = Set(queue)
         while let place = queue.popLast() {
             guard let atom = atom(place) else { continue }
@@ -335,7 +368,8 @@ struct ChangeSet {
                 throw .newThreadLocal(object: comparison.after.name, name: atom.name)
             }
             return .included(place, offset: offset)
-        case .initialiser, .literals, .unwindTable: return .included(place, offset: offset)
+        case .initialiser, .literals, .unwindTable, .callbacks:
+            return .included(place, offset: offset)
         }
     }
 }

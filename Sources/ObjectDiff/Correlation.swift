@@ -88,7 +88,7 @@ struct Correlation {
             case .code: kind = .code
             case .constant, .variable, .threadLocal: kind = .data
             case .initialiser: kind = .table
-            case .literals, .unwindTable: continue
+            case .literals, .unwindTable, .callbacks: continue
             }
             groups[Key(name: StableName.of(atom.name), kind: kind), default: []].append(index)
         }

@@ -54,6 +54,9 @@ struct PatchAssembly {
         try addUnwindTable(places)
     }
 
+    /// The functions that are called before any replacement, in their order.
+    var callbacks: [String] { changes.callbacks.compactMap { symbols[$0]?.first?.symbol } }
+
     var object: [UInt8] { writer.object(weak: Set(externals.filter(\.value).keys)) }
 
     // MARK: - Names

@@ -90,6 +90,8 @@ public struct SourceChange {
     public let object: [UInt8]
     /// In the order of their addresses.
     public let replacements: [Replacement]
+    /// Functions of the object that are called before any replacement, in their order.
+    public let callbacks: [String]
     /// In the order of their names.
     public let bindings: [Binding]
     /// The names that other objects define, and whether they may stay undefined.
@@ -114,10 +116,11 @@ public struct SourceChange {
     /// - Parameter mayHaveOthers: whether some of the objects may be parts of other
     ///   programs than the base; they are left out then.
     /// - Parameter acceptedLayouts: types that may have another layout, since no data of
-    ///   them outlives the functions that are replaced.
+    ///   them outlives the functions that are replaced, or a callback sees to it.
+    /// - Parameter acceptedData: variables that a callback gives their new values.
     public init(
         _ pairs: [ObjectPair], base: any LinkedBase, mayHaveOthers: Bool = false,
-        acceptedLayouts: Set<String> = []
+        acceptedLayouts: Set<String> = [], acceptedData: Set<String> = []
     ) throws(ChangeError) {
         let decoder: InstructionDecoder
         let words: BaseWords
@@ -148,7 +151,7 @@ public struct SourceChange {
         for comparison in comparisons where comparison.hasChanges {
             try Self.checkLayouts(comparison, acceptedLayouts)
         }
-        let changes = try ChangeSet(comparisons)
+        let changes = try ChangeSet(comparisons, acceptedData: acceptedData)
         // The functions that change come first: what they refer to is found by them.
         var found: [(place: AtomPlace, origin: AtomPlace, address: LinkAddress)] = []
         for place in changes.replacements {
@@ -179,6 +182,7 @@ public struct SourceChange {
                         after[place.object]?[changes.atom(place)?.name ?? symbol]))
             }
         }.sorted { $0.address < $1.address }
+        callbacks = assembly.callbacks
         bindings = assembly.bindings.map { Binding($0.key, $0.value) }
             .sorted { $0.name < $1.name }
         externals = assembly.externals.map { ($0.key, $0.value) }.sorted { $0.0 < $1.0 }

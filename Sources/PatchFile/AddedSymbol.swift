@@ -38,7 +38,8 @@ extension ObjectChecks {
             guard case .section(let index) = symbol.section,
                 let section = loadedSection(index),
                 let kind = AddedSymbol.Kind(of: symbol, in: section),
-                !replacements.contains(symbol.name), symbol.name != PatchFile.keptFunctions
+                !replacements.contains(symbol.name), symbol.name != PatchFile.keptFunctions,
+                !symbol.name.hasPrefix(PatchFile.callbackPointers)
             else { return nil }
             return AddedSymbol(name: symbol.name, kind: kind, size: symbol.size)
         }.sorted { $0.name < $1.name }

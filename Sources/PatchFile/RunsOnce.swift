@@ -29,3 +29,10 @@ public enum FrameRegistry: Equatable, Sendable {
 
     public static let functionName = "__register_frame_info"
 }
+
+extension PatchFile {
+    /// The section in which a fix has pointers to its callbacks (hotpatch.h).
+    public static let callbackSection = ".hotpatch.on_apply"
+    /// What the names of these pointers start with. They are nobody's and not told of.
+    static let callbackPointers = "hotpatch_on_apply_"
+}

@@ -62,6 +62,13 @@ struct Build: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
+            "A source beside the change: callbacks for when the patch is applied (hotpatch.h).",
+            valueName: "FIX.c"),
+        completion: .file(extensions: ["c"]))
+    var with: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
             "How many folders of the names in the change to leave out, as by 'patch -p'.",
             valueName: "N"))
     var strip = 1
@@ -130,6 +137,9 @@ struct Build: ParsableCommand {
         guard sources.isEmpty != (source == nil) else {
             throw ValidationError("Name either replacement functions in C, or --source.")
         }
+        guard source != nil || with.isEmpty else {
+            throw ValidationError("--with goes with --source; name it among the sources.")
+        }
         guard (source == nil) == (patch == nil) else {
             throw ValidationError("--source and --patch go together.")
         }
@@ -178,6 +188,8 @@ extension Build {
         request.label = try label.label(for: request.output)
         request.acceptCopies = label.acceptCopies
         request.acceptedLayouts = Set(change.acceptLayout)
+        request.acceptedData = Set(change.acceptData)
+        request.with = with.map { FilePath($0) }
         request.acceptExceptions = change.acceptExceptions
         request.libraryPaths = label.libraryPath.map { FilePath($0) }
         request.work = work.map { FilePath($0) }

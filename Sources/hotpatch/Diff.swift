@@ -43,6 +43,14 @@ struct Diff: ParsableCommand {
     var after: [String]
 
     @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "Objects that are added: callbacks for when the patch is applied (hotpatch.h).",
+            valueName: "OBJ"),
+        completion: .file(extensions: ["o"]))
+    var with: [String] = []
+
+    @Option(
         name: .shortAndLong,
         help: ArgumentHelp("The patch to write.", valueName: "FIX.hpatch"),
         completion: .file(extensions: ["hpatch"]))
@@ -61,6 +69,8 @@ struct Diff: ParsableCommand {
         request.label = try label.label(for: request.output)
         request.acceptCopies = label.acceptCopies
         request.acceptedLayouts = Set(change.acceptLayout)
+        request.acceptedData = Set(change.acceptData)
+        request.with = with.map { FilePath($0) }
         request.acceptExceptions = change.acceptExceptions
         request.libraryPaths = label.libraryPath.map { FilePath($0) }
         try DiffBuilder.build(request).show(format.format, command: "diff")

@@ -87,9 +87,17 @@ struct LabelOptions: ParsableArguments {
 struct ChangeOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Accept another layout of a structure: no data of it outlives what is replaced.",
+            """
+            Accept another layout of a structure: no data of it outlives what is replaced, or a \
+            callback migrates it.
+            """,
             valueName: "TYPE"))
     var acceptLayout: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Accept another initial value of a variable: a callback sets it.", valueName: "NAME"))
+    var acceptData: [String] = []
 
     @Flag(
         help: """

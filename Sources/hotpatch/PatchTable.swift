@@ -35,6 +35,10 @@ struct PatchTable {
                     detail: copy.detail)
             }
         }
+        for callback in manifest.runsOnce.callbacks {
+            add("calls", callback, "function", detail: "once, before any replacement")
+        }
+        for registry in manifest.runsOnce.registries { add(registry) }
         for symbol in manifest.baseSymbols { add(symbol) }
         for symbol in manifest.imports {
             let version = symbol.version.map { "@\($0)" } ?? ""
@@ -45,6 +49,19 @@ struct PatchTable {
         }
         for symbol in patch.added {
             add("adds", symbol.name, symbol.kind.rawValue, size: symbol.size)
+        }
+    }
+
+    private mutating func add(_ registry: FrameRegistry) {
+        let name = FrameRegistry.functionName
+        let detail = "once, for exceptions"
+        switch registry {
+        case .base(let address): add("calls", name, "function", address: address, detail: detail)
+        case .imported(let symbol):
+            let version = symbol.version.map { "@\($0)" } ?? ""
+            add(
+                "calls", name + version, "function",
+                detail: detail + (symbol.library.map { ", in \($0)" } ?? ""))
         }
     }
 
