@@ -30,6 +30,17 @@ public enum FrameRegistry: Equatable, Sendable {
     public static let functionName = "__register_frame_info"
 }
 
+extension PatchManifest {
+    /// The libraries that have to be mapped before the patch can be linked, by the names
+    /// under which the base is linked with them.
+    public var libraries: Set<String> {
+        let registries = runsOnce.registries.map { registry -> String? in
+            if case .imported(let symbol) = registry { symbol.library } else { nil }
+        }
+        return Set((imports.map(\.library) + registries).compactMap(\.self))
+    }
+}
+
 extension PatchFile {
     /// The section in which a fix has pointers to its callbacks (hotpatch.h).
     public static let callbackSection = ".hotpatch.on_apply"

@@ -58,6 +58,8 @@ extension PayloadRecord {
             ],
             "unwind": Self.text(unwind),
             "confined": .bool(isConfined),
+            "callbacks": .array(callbacks.map(JSONValue.string)),
+            "onceWord": onceWord.map { Self.text($0.rawValue) } ?? .null,
             "detours": .array(detours.map(\.json)),
         ]
     }
@@ -80,6 +82,12 @@ extension PayloadRecord {
             writable: try payload.member("writable").hexadecimalNumber())
         unwind = try root.member("unwind").addressRange()
         isConfined = try root.member("confined").bool()
+        var callbacks: [String] = []
+        for name in try root.optionalMember("callbacks")?.elements() ?? [] {
+            callbacks.append(try name.string())
+        }
+        self.callbacks = callbacks
+        onceWord = try root.optionalMember("onceWord")?.address()
         var detours: [Detour] = []
         for element in try root.member("detours").elements() {
             detours.append(try Detour(element))

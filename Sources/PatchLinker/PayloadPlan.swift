@@ -58,7 +58,8 @@ public struct PayloadPlan {
         let record = Self.record(
             patch.manifest, digest: digest, target: target,
             extent: PayloadExtent(start: nowhere, readOnly: 0, code: 0, writable: 0),
-            unwind: AddressRange(emptyAt: nowhere), isConfined: isConfined, places: places)
+            unwind: AddressRange(emptyAt: nowhere), isConfined: isConfined,
+            onceWord: patch.manifest.runsOnce.isEmpty ? nil : nowhere, places: places)
         layout = try PayloadLayout(
             of: object, manifest, movedEntries: movedEntries,
             headerSize: preparation.headerSize(of: record))
@@ -111,7 +112,8 @@ public struct PayloadPlan {
         }
         let record = Self.record(
             manifest, digest: digest, target: target, extent: extent,
-            unwind: layout.unwind(at: start), isConfined: isConfined, places: places)
+            unwind: layout.unwind(at: start), isConfined: isConfined,
+            onceWord: once?.place, places: places)
         for detour in record.detours where !detour.isReachable {
             throw LinkError.outOfRange(
                 relocation: "the detour", symbol: detour.symbol, place: detour.site,
@@ -133,7 +135,8 @@ public struct PayloadPlan {
 
     private static func record(
         _ manifest: PatchManifest, digest: String, target: PatchedObject, extent: PayloadExtent,
-        unwind: AddressRange<RemoteAddress>, isConfined: Bool, places: [Places]
+        unwind: AddressRange<RemoteAddress>, isConfined: Bool, onceWord: RemoteAddress?,
+        places: [Places]
     ) -> PayloadRecord {
         let bias = target.bias
         let detours = zip(manifest.functions, places).map { function, places in
@@ -151,7 +154,8 @@ public struct PayloadPlan {
         return PayloadRecord(
             name: manifest.name, version: manifest.version, digest: digest,
             base: manifest.base.identity.description, object: target.path, bias: bias,
-            extent: extent, unwind: unwind, isConfined: isConfined, detours: detours)
+            extent: extent, unwind: unwind, isConfined: isConfined,
+            callbacks: manifest.runsOnce.callbacks, onceWord: onceWord, detours: detours)
     }
 }
 

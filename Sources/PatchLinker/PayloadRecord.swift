@@ -26,12 +26,18 @@ public struct PayloadRecord: Equatable, Sendable {
     /// Whether nothing but a thread that runs in the payload can hold an address
     /// of it, so that its room may be used again once it is vacant.
     public let isConfined: Bool
+    /// What it calls once before any replacement, in order.
+    public let callbacks: [String]
+    /// The word that tells whether it has (``OnceProgress``); nil where nothing runs
+    /// once.
+    public let onceWord: RemoteAddress?
     public let detours: [Detour]
 
     public init(
         name: String, version: String, digest: String, base: String, object: String,
         bias: LoadBias, extent: PayloadExtent, unwind: AddressRange<RemoteAddress>,
-        isConfined: Bool = false, detours: [Detour]
+        isConfined: Bool = false, callbacks: [String] = [], onceWord: RemoteAddress? = nil,
+        detours: [Detour]
     ) {
         self.name = name
         self.version = version
@@ -42,6 +48,8 @@ public struct PayloadRecord: Equatable, Sendable {
         self.extent = extent
         self.unwind = unwind
         self.isConfined = isConfined
+        self.callbacks = callbacks
+        self.onceWord = onceWord
         self.detours = detours
     }
 }

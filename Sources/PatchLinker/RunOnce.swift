@@ -100,6 +100,25 @@ struct OnceLayout {
     }
 }
 
+/// How far a payload is with what it runs once.
+public enum OnceProgress: String, Sendable {
+    /// No thread has entered a replacement.
+    case pending
+    /// A thread is at it.
+    case running
+    case done
+
+    /// What the word says.
+    public init(word: UInt64) {
+        self =
+            switch word {
+            case 0: .done
+            case OnceRoutine.pending: .pending
+            default: .running
+            }
+    }
+}
+
 extension LinkedPayload {
     /// Where a payload keeps what it has run.
     public struct OnceBlock: Sendable {

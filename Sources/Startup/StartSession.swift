@@ -138,8 +138,8 @@ extension StartSession {
 
     /// The libraries that the patch refers to and that are not mapped yet.
     private func missingLibraries(_ patch: PatchFile) -> [String] {
-        let wanted = Set(patch.manifest.imports.compactMap(\.library))
-        return wanted.filter { name in !objects.contains { answers($0, to: name) } }.sorted()
+        patch.manifest.libraries.filter { name in !objects.contains { answers($0, to: name) } }
+            .sorted()
     }
 
     private func answers(_ object: LoadedObject, to name: String) -> Bool {

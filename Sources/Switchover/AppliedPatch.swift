@@ -34,6 +34,8 @@ public struct AppliedPatch: Sendable {
     public let disturbances: [Disturbance]
     /// What the process has done to it, where it is damaged.
     public let damage: PayloadDamage?
+    /// How far it is with what runs once; nil where nothing does.
+    public let once: OnceProgress?
 
     /// What somebody else has written at a function's entry.
     public struct Disturbance: Hashable, Sendable {
@@ -59,7 +61,7 @@ extension PatchStack {
             + damaged.map { payload in
                 AppliedPatch(
                     record: payload.record, state: .damaged, appliedAt: nil, covered: [],
-                    disturbances: [], damage: payload.damage)
+                    disturbances: [], damage: payload.damage, once: nil)
             }
     }
 
@@ -80,7 +82,8 @@ extension PatchStack {
         return AppliedPatch(
             record: payload.record, state: state(of: number),
             appliedAt: appliedAt == 0 ? nil : appliedAt, covered: covered,
-            disturbances: disturbances, damage: isUntold(number) ? .historyOverwritten : nil)
+            disturbances: disturbances, damage: isUntold(number) ? .historyOverwritten : nil,
+            once: payload.once)
     }
 
     private func state(of number: Int) -> AppliedPatch.State {

@@ -1,4 +1,5 @@
 import Addresses
+import ELFImage
 import JSONText
 import LiveProcess
 import PatchFile
@@ -9,6 +10,8 @@ import Quiescence
 struct PresentPayload {
     let record: PayloadRecord
     let state: PayloadState
+    /// nil where nothing runs once, or where that cannot be told.
+    var once: OnceProgress?
 }
 
 /// The payloads of a process.
@@ -70,7 +73,8 @@ extension TargetProcess {
                 }
                 continue
             }
-            let payload = PresentPayload(record: record, state: state)
+            let payload = PresentPayload(
+                record: record, state: state, once: onceProgress(of: record))
             if record.hasSites(in: map) {
                 found.present.append(payload)
             } else {
@@ -109,6 +113,13 @@ extension TargetProcess {
             // Whatever it is, it is no payload of ours.
             return nil
         }
+    }
+
+    private func onceProgress(of record: PayloadRecord) -> OnceProgress? {
+        guard let place = record.onceWord, let writable = record.extent.writableRange,
+            writable.contains(place), let bytes = try? read(place, count: 8)
+        else { return nil }
+        return ByteView(bytes).load(0, as: UInt64.self).map(OnceProgress.init(word:))
     }
 
     /// nil where the payload was not filled to its end.

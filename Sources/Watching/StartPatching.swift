@@ -22,7 +22,7 @@ struct StartPatching: Sendable {
         var patches = series.patches
         // While it is led on to the libraries that its patches refer to, nobody else can
         // hold it where it opens libraries that have patches themselves.
-        let isLedOn = patches.contains { !$0.manifest.imports.isEmpty }
+        let isLedOn = patches.contains { !$0.manifest.libraries.isEmpty }
         if isLedOn { patches += bases.patchesOfLibraries }
         return try outcome(of: try HeldThread(atExecOf: process), .start) { thread, process in
             StartPatches(patches, options: options(series), patience: Self.way)

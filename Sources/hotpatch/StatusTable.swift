@@ -139,6 +139,7 @@ extension PatchCoverage {
         [
             reason?.message,
             applied?.damage?.description,
+            applied?.callbackNote,
             isWithdrawn ? "uninstalled and still in; 'hotpatch revert' it" : nil,
             caughtUpAt.map {
                 "ran unpatched until \(LocalTime.text(UInt64(clamping: $0)))"
@@ -212,6 +213,8 @@ extension PatchCoverage {
                             "breakpoint": .bool($0.isBreakpoint),
                         ]
                     })),
+            JSONMember("callbacks", .array(record.callbacks.map(JSONValue.string))),
+            JSONMember("once", applied.once.map { .string($0.rawValue) } ?? .null),
             JSONMember("damage", applied.damage.map { .string($0.description) } ?? .null),
             JSONMember(
                 "functions",
@@ -227,6 +230,17 @@ extension PatchCoverage {
 }
 
 extension AppliedPatch {
+    /// What of it has not run yet.
+    fileprivate var callbackNote: String? {
+        guard state.isSwitchedIn, let once, once != .done, !record.callbacks.isEmpty else {
+            return nil
+        }
+        let names = record.callbacks.joined(separator: ", ")
+        return once == .pending
+            ? "calls \(names) when a replacement is first entered"
+            : "a thread is calling \(names)"
+    }
+
     /// What somebody else has written at a function's entry.
     fileprivate var disturbed: [String: String] {
         Dictionary(

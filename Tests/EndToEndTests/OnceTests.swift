@@ -103,9 +103,22 @@ import Testing
         let victim = try startVictim(sessions.base)
         #expect(try victim.ask("l") == "limit 5")
         try Tool.expect(0, ["apply", sessions.patch.string, "--pid", "\(victim.pid)"])
+        let pending = "calls raise_limit when a replacement is first entered"
+        let status = ["status", "--pid", "\(victim.pid)"]
+        try Tool.expect(0, status, says: [pending])
+        #expect(try Self.progress(victim) == "pending")
         #expect(try victim.ask("l") == "the limit is 50")
+        #expect(try Self.progress(victim) == "done")
+        #expect(try !Tool.expect(0, status).contains("raise_limit"))
         try Tool.expect(0, ["revert", "change", "--pid", "\(victim.pid)"])
         #expect(try victim.ask("l") == "limit 50")
+    }
+
+    private static func progress(_ victim: Victim) throws -> String {
+        let patches = try Tool.json(["status", "--pid", "\(victim.pid)"]).member("patches")
+        let patch = try #require(try patches.elements().first)
+        #expect(try patch.member("callbacks").elements().map { try $0.string() } == ["raise_limit"])
+        return try patch.member("once").string()
     }
 
     @Test func aStructureThatGrowsIsToldOfTheWayOut() throws {

@@ -176,6 +176,39 @@ import Testing
         #expect(try victim.ask("40") == "101 81")
     }
 
+    /// The source that is added is compiled as the others, with what it includes.
+    @Test func aSourceBesideTheChangeComesAlong() throws {
+        try write(
+            change: """
+                --- a/parse.c
+                +++ b/parse.c
+                @@ -7,2 +7,2 @@
+                -int calls;
+                -__attribute__((noinline)) int scale(int x) { calls++; return x * FACTOR; }
+                +int calls = 1000;
+                +__attribute__((noinline)) int scale(int x) { ++calls; return FACTOR * x + 1; }
+
+                """)
+        let source = try folder.write(
+            """
+            #include <hotpatch.h>
+            #include "limits.h"
+            extern int calls;
+            static void count_on(void) { calls += limited(1000) * 10; }
+            HOTPATCH_ON_APPLY(count_on);
+            """, to: "count.c")
+        let whole = arguments + ["--with", source.string]
+        try Tool.expect(2, whole, says: ["diff.changed-data", "--accept-data calls"])
+        try Tool.expect(0, whole + ["--accept-data", "calls"], says: ["calls     count_on"])
+        let victim = try startVictim(base)
+        #expect(try victim.ask("10") == "21 21")
+        try Tool.expect(0, ["apply", output.string, "--pid", "\(victim.pid)"])
+        #expect(try victim.ask("10") == "1023 21")
+        // A name of the base would hide it.
+        _ = try folder.write("int calls(void) { return 1; }", to: "count.c")
+        try Tool.expect(1, whole, says: ["build.added-in-base", "'calls'"])
+    }
+
     @Test func whatGoesWrongIsTold() throws {
         try write(change: Self.limitChange.replacing("x > 100", with: "x > 101"))
         try Tool.expect(1, arguments, says: ["apply the change", "[build.command-failed]"])

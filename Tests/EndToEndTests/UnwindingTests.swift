@@ -31,6 +31,16 @@ import Testing
         try Self.exceptionsPass(base, patch, "1007", "now caught new four")
     }
 
+    @Test func aProgramThatThrowsIsStartedWithItsPatch() throws {
+        let (base, patch) = try Self.patch("throws.cc", 7)
+        let tool = try Tool.location.get()
+        let victim = try Victim(tool, ["run", "--patch", patch.string, "--", base.string])
+        _ = try victim.readLine(startingWith: "ready")
+        #expect(try victim.ask("m") == "gone on")
+        #expect(try victim.ask("8") == "now caught new four")
+        #expect(try victim.ask("r") == "0")
+    }
+
     private static func exceptionsPass(
         _ base: FilePath, _ patch: FilePath, _ seven: String, _ eight: String
     ) throws {
