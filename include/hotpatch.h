@@ -64,8 +64,9 @@
 //   replacement, which may come much later, from any thread, with whatever locks it
 //   holds: such a function should take none that callers of replacements may hold.
 //   A replaced function that it calls is the new one.
-// - No signal handler runs in that thread meanwhile. It has to return: no exception,
-//   longjmp or end of the thread.
+// - No signal handler runs in that thread meanwhile, nor in threads that it makes. It
+//   has to return: no exception, longjmp or end of the thread. In C++17 and later it
+//   has to be noexcept, which the compiler sees to.
 // - After `revert` and `apply` it is called again, since the old code has run in
 //   between; `revert` calls nothing. A patch that takes another's place has its own.
 // - In a program that is patched before it starts, the first call may come from a
@@ -79,9 +80,14 @@
 #else
 #define HOTPATCH_IN_ORDER
 #endif
+#if defined(__cplusplus) && __cplusplus >= 201703L
+#define HOTPATCH_QUIET noexcept
+#else
+#define HOTPATCH_QUIET
+#endif
 #define HOTPATCH_ON_APPLY(function) \
     HOTPATCH_IN_ORDER __attribute__((used, section(".hotpatch.on_apply"))) \
-    static void (*const hotpatch_on_apply_##function)(void) = function
+    static void (*const hotpatch_on_apply_##function)(void) HOTPATCH_QUIET = function
 
 // Shadow data: what a fix keeps beside a structure of the program that has no room for
 // it, by the structure's address and a number of the fix's own.
