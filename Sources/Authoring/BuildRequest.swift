@@ -65,6 +65,8 @@ public enum BuildWarning: Hashable, Sendable {
     case similarName(Suggestion)
     /// Without debug information the layouts of structures cannot be compared.
     case layoutsUnknown(object: String)
+    /// The patch has another table in place of one of the base.
+    case changedTable(String)
     /// A separate debug file does not belong to the base.
     case debugFileRejected(String)
 
@@ -76,6 +78,7 @@ public enum BuildWarning: Hashable, Sendable {
         case .aliases: "aliases"
         case .similarName: "similar-name"
         case .layoutsUnknown: "layouts-unknown"
+        case .changedTable: "changed-table"
         case .debugFileRejected: "debug-file-rejected"
         }
     }
@@ -102,6 +105,9 @@ extension BuildWarning: CustomStringConvertible {
         case .layoutsUnknown(let object):
             "whether the change alters structures of which the program has data cannot be told: "
                 + "'\(object)' has no debug information before or after; compile both with -g"
+        case .changedTable(let name):
+            "the table '\(name)' is another one for what is replaced: where data of the program "
+                + "has its address, that goes on with the old one"
         case .debugFileRejected(let reason):
             "a separate debug file was not used: \(reason)"
         }

@@ -97,6 +97,7 @@ public struct DiffBuilder {
         }
         if !base.hasOwnNames { base = try base.named(by: change.foundSymbols) }
         warnings += change.objectsWithoutTypes.map { .layoutsUnknown(object: $0) }
+        warnings += change.changedTables.map { .changedTable($0) }
         let image: ELFImage
         do throws(ELFError) {
             image = try ELFImage.parse(bytes: change.object, name: request.output.string)

@@ -83,6 +83,8 @@ struct Atom: Sendable {
         return false
     }
 
+    var isVariable: Bool { kind == .variable || kind == .threadLocal }
+
     var holdsLiterals: Bool { if case .literals = kind { true } else { false } }
 
     /// Whether the linker joins it to a table that is found by the table's ends: it makes

@@ -172,8 +172,8 @@ extension ChangeError: CustomStringConvertible {
                 + "already have no room for it; use one that exists, or a table by thread id"
         case .unclearVariable(let object, let name):
             "whether '\(name)' of '\(object)' is a variable that the program has already cannot be "
-                + "told: several variables have that name, and no function uses it both before "
-                + "and after; give the new one another name"
+                + "told: one like it is gone, or several have that name; where it is the same, keep "
+                + "its name, and where it is new, give it a name of its own and leave the old one"
         case .splitFunction(let object, let name, let other):
             "'\(name)' and '\(other)' of '\(object)' were names of one function, and are two "
                 + "functions after the change: whom a caller of the one means cannot be told; "

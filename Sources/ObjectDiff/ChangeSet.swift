@@ -43,6 +43,9 @@ struct ChangeSet {
     private var renamed: Set<AtomPlace> = []
     /// What another object had before, and where.
     private let moved: [AtomPlace: AtomPlace]
+    private let goneVariables: Set<String>
+    /// Whether the base has something that others can mean by that name.
+    private let isInBase: (String) -> Bool
     /// The global symbols of the objects after, the first definition of each.
     private var definitions: [String: AtomPlace] = [:]
 
@@ -52,16 +55,21 @@ struct ChangeSet {
         var added: [String] = []
     }
 
-    /// - Parameter acceptedData: variables that a callback gives their new values.
+    /// - Parameters:
+    ///   - acceptedData: variables that a callback gives their new values.
+    ///   - isInBase: whether the base has something that others can mean by that name.
     init(
-        _ comparisons: [ObjectComparison], acceptedData: Set<String> = []
+        _ comparisons: [ObjectComparison], acceptedData: Set<String> = [],
+        isInBase: @escaping (String) -> Bool
     ) throws(ChangeError) {
         self.comparisons = comparisons
         self.acceptedData = acceptedData
+        self.isInBase = isInBase
         var unwind: [[(section: Int, entries: UnwindEntries)]] = []
         for comparison in comparisons { unwind.append(try Self.unwindTables(comparison.after)) }
         self.unwind = unwind
         moved = MovedDefinitions.find(comparisons)
+        goneVariables = MovedDefinitions.goneVariables(comparisons)
         // Of an inline function, one that was there before stands for all.
         for wasThere in [true, false] {
             for (index, comparison) in comparisons.enumerated() {
@@ -347,6 +355,9 @@ struct ChangeSet {
             return .included(place, offset: offset)
         }
         let old = origin(of: place)
+        if old == nil, let name = sharedName(of: atom) {
+            return .name(name, offset: offset, isWeak: false)
+        }
         switch atom.kind {
         case .code:
             guard let old, !atom.isFragment, !changed.contains(place), atom.isOneFunction else {
@@ -360,7 +371,8 @@ struct ChangeSet {
             }
             return .base(old, offset: offset)
         case .variable, .threadLocal:
-            if comparison.correlation.unclear.contains(place.section) {
+            let isGone = old == nil && goneVariables.contains(StableName.of(atom.name))
+            if isGone || comparison.correlation.unclear.contains(place.section) {
                 throw .unclearVariable(object: comparison.after.name, name: atom.name)
             }
             if let old { return .base(old, offset: offset) }
@@ -370,6 +382,25 @@ struct ChangeSet {
             return .included(place, offset: offset)
         case .initialiser, .literals, .unwindTable, .callbacks:
             return .included(place, offset: offset)
+        }
+    }
+
+    /// The name of data that every object which uses it brings along, and of which one
+    /// program has one: variables of inline functions, and what tells of types.
+    private func sharedName(of atom: Atom) -> String? {
+        guard atom.isVariable || atom.kind == .constant, let symbol = atom.symbol,
+            [.weak, .unique].contains(symbol.binding), isInBase(symbol.name)
+        else { return nil }
+        return symbol.name
+    }
+
+    /// Tables of pointers of which the patch has another one in place of one of the base.
+    var changedTables: [String] {
+        included.sorted().compactMap { place in
+            guard let atom = atom(place), atom.kind == .constant, !atom.isToldByContent,
+                !atom.relocations.isEmpty, origin(of: place) != nil
+            else { return nil }
+            return atom.name
         }
     }
 }

@@ -42,6 +42,24 @@ struct Correlation {
             }
         }
         pairByFurtherNames(before, after)
+        doubtRenamed(before, after)
+    }
+
+    /// A variable that is new, where one like it is gone, may be that one under another
+    /// name.
+    private mutating func doubtRenamed(_ before: CompiledObject, _ after: CompiledObject) {
+        var gone: [UInt64: [Int]] = [:]
+        for (section, atom) in before.atoms where atom.isVariable && self.after[section] == nil {
+            gone[atom.section.size, default: []].append(section)
+        }
+        for (section, atom) in after.atoms where atom.isVariable && self.before[section] == nil {
+            let users = after.users(of: section)
+            let isDoubtful = (gone[atom.section.size] ?? []).contains { candidate in
+                before.atoms[candidate]?.kind == atom.kind
+                    && !before.users(of: candidate).isDisjoint(with: users)
+            }
+            if isDoubtful { unclear.insert(section) }
+        }
     }
 
     /// What has several names goes by each of them: aliases, and data for which the
@@ -54,7 +72,9 @@ struct Correlation {
         for (section, atom) in after.atoms.sorted(by: { $0.key < $1.key })
         where !atom.isToldByContent {
             let names =
-                atom.kind == .code ? atom.labels.filter { $0.type == .function } : atom.labels
+                atom.labels.filter {
+                    atom.kind == .code ? $0.type == .function : !StableName.isNumbered($0.name)
+                }
             for label in names {
                 // A number is not part of a variable's name.
                 guard atom.kind == .code || !StableName.isNumbered(label.name),
@@ -84,6 +104,11 @@ struct Correlation {
         for (index, atom) in object.atoms.sorted(by: { $0.key < $1.key })
         where !atom.isToldByContent {
             let kind: Class
+            guard !atom.isTableOfLinker else {
+                // Its entries may be called after their lines.
+                groups[Key(name: atom.section.name, kind: .table), default: []].append(index)
+                continue
+            }
             switch atom.kind {
             case .code: kind = .code
             case .constant, .variable, .threadLocal: kind = .data

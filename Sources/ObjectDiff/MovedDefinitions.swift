@@ -31,6 +31,16 @@ enum MovedDefinitions {
         return moved
     }
 
+    /// The names of variables that no object has any more where it was.
+    static func goneVariables(_ comparisons: [ObjectComparison]) -> Set<String> {
+        comparisons.reduce(into: []) { names, comparison in
+            for (section, atom) in comparison.before.atoms
+            where atom.isVariable && comparison.correlation.after[section] == nil {
+                names.insert(StableName.of(atom.name))
+            }
+        }
+    }
+
     /// Whether data that has moved starts as it did.
     static func check(
         _ section: Int, in after: CompiledObject, was old: Int, in before: CompiledObject

@@ -106,6 +106,9 @@ public struct SourceChange {
     /// The objects that change and have no debug information, so that nobody can tell
     /// whether structures have another layout.
     public let objectsWithoutTypes: [String]
+    /// Tables of pointers that are others now: data that has their addresses goes on with
+    /// the old ones.
+    public let changedTables: [String]
     /// How many functions were compared, and how many of them have other line numbers
     /// only.
     public let functionCount: Int
@@ -151,7 +154,9 @@ public struct SourceChange {
         for comparison in comparisons where comparison.hasChanges {
             try Self.checkLayouts(comparison, acceptedLayouts)
         }
-        let changes = try ChangeSet(comparisons, acceptedData: acceptedData)
+        let changes = try ChangeSet(comparisons, acceptedData: acceptedData) { name in
+            base.definitions(of: name).contains(where: \.isGlobal)
+        }
         // The functions that change come first: what they refer to is found by them.
         var found: [(place: AtomPlace, origin: AtomPlace, address: LinkAddress)] = []
         for place in changes.replacements {
@@ -193,6 +198,7 @@ public struct SourceChange {
             comparison.hasChanges && !comparison.before.atoms.isEmpty
                 && !(comparison.before.path.tellsTypes && comparison.after.path.tellsTypes)
         }.map(\.after.name)
+        changedTables = changes.changedTables
         functionCount = changes.summary.functions
         movedLineCount = changes.summary.movedLines
     }

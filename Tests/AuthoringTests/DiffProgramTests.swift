@@ -114,6 +114,45 @@ import Testing
         #expect(error.description.contains("name that object"), "\(error)")
     }
 
+    /// A name is all that tells whether what a variable has become since goes on.
+    @Test func aVariableUnderAnotherNameIsRefused() throws {
+        let inOne = try Program(
+            ["main": Self.main, "one": Self.one + Self.shared, "two": Self.two],
+            after: [
+                "one": (Self.one + Self.shared).replacing("count", with: "total"),
+                "two": Self.two.replacing("count", with: "total"),
+            ])
+        #expect(try inOne.failure().code == "diff.unclear-variable")
+        let hidden = "static " + Self.shared
+        let main = Self.main
+        let moving = try Program(
+            [
+                "main": main, "one": Self.one.replacing("extern int count;", with: "") + hidden,
+                "two": "int two(int x) { return x; }\n",
+            ],
+            after: [
+                "one": Self.one + "int shared(int x) { return count += x * 4; }\n",
+                "two": "int count = 5; int two(int x) { return x; }\n",
+            ])
+        let error = try moving.failure()
+        #expect(error.code == "diff.unclear-variable")
+        #expect(error.description.contains("'count'"), "\(error)")
+    }
+
+    /// Objects that live on have the old table.
+    @Test func anotherTableIsToldOf() throws {
+        let source = """
+            static int one(int x) { return x + 1; }
+            static int two(int x) { return x + 2; }
+            static int (*const rules[])(int) = {one, two};
+            int work(int x) { return rules[x & 1](x); }
+            int main(int c, char **v) { (void)v; return work(c); }
+            """
+        let program = try Program(
+            ["main": source], after: ["main": source.replacing("{one, two}", with: "{two, one}")])
+        #expect(try program.build().build.warnings.contains(.changedTable("rules")))
+    }
+
     // MARK: - Names
 
     private static let called = """
