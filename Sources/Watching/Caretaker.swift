@@ -19,6 +19,7 @@ final class Caretaker {
     let log: Logger
     let mode: WatchMode
     let programs: RunningPrograms
+    let renewal: Renewal
     /// Called when the first marks are placed, before what runs is patched: from here
     /// on this process is the one that serves.
     let takeOver: () throws(WatchError) -> Void
@@ -56,7 +57,7 @@ final class Caretaker {
     init(
         _ options: WatchOptions, _ keeper: StartKeeper, guardian: ProcessID,
         record: WatchRecord, predecessor: WatchRecord?, marked: MarkedFiles,
-        folders: FolderWatch, manager: ServiceManager,
+        folders: FolderWatch, manager: ServiceManager, renewal: Renewal,
         takeOver: @escaping () throws(WatchError) -> Void
     ) {
         locations = options.locations
@@ -70,6 +71,7 @@ final class Caretaker {
         self.marked = marked
         self.folders = folders
         self.manager = manager
+        self.renewal = renewal
         self.takeOver = takeOver
         journal = WatchJournal(options.locations)
     }
@@ -94,6 +96,7 @@ final class Caretaker {
             }
             if !attendToMail() { return .told }
             attendToFolders()
+            attendToRenewal()
         }
     }
 
@@ -101,7 +104,7 @@ final class Caretaker {
 
     /// Until there is something to do.
     private func wait() {
-        var waiters = [mailbox.descriptor, folders.descriptor].map {
+        var waiters = [mailbox.descriptor, folders.descriptor, renewal.descriptor].map {
             pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
         }
         _ = unsafe Glibc.poll(&waiters, nfds_t(waiters.count), patience)
@@ -112,7 +115,7 @@ final class Caretaker {
         let now = monotonicNanoseconds()
         var due = [refusals.nextDue, suspects.nextDue, isWalkDue ? now : nil]
             .compactMap(\.self).min().map { max($0, storeRests) }
-        due = min(due ?? foldersDue, foldersDue)
+        due = [due, foldersDue, renewal.due].compactMap(\.self).min()
         let wait = due.map { $0 > now ? ($0 - now) / 1_000_000 + 1 : 0 } ?? 0
         return Int32(
             clamping: mode == .polling ? min(wait, UInt64(WatchMode.pollingInterval)) : wait)
@@ -129,13 +132,47 @@ final class Caretaker {
             case .startMissed(let process): suspects.add(process, now: monotonicNanoseconds())
             case .reload:
                 manager.tellReloading()
-                reload()
-                manager.tellReady(status: status)
+                if !startAnew() { finishReload() }
             case .end: return false
             }
         }
         note(outcomes)
         return true
+    }
+
+    // MARK: Reading everything anew
+
+    /// Where this program was upgraded, the new one reads everything and takes over.
+    /// Returns whether it was started.
+    private func startAnew() -> Bool {
+        guard renewal.isDue else { return false }
+        if renewal.process != nil { return true }
+        guard manager.listens else {
+            log.notice(
+                """
+                '\(renewal.path)' is another version now: started beside this one, it takes over
+                """)
+            return false
+        }
+        do throws(Errno) {
+            try renewal.start()
+        } catch {
+            log.error("cannot start '\(renewal.path)', which is another version now: \(error)")
+            return false
+        }
+        log.notice("'\(renewal.path)' is another version now: it was started, and takes over")
+        return true
+    }
+
+    private func attendToRenewal() {
+        guard let failure = renewal.failure(now: monotonicNanoseconds()) else { return }
+        log.error("the new version at '\(renewal.path)' is not in force: \(failure)")
+        finishReload()
+    }
+
+    private func finishReload() {
+        reload()
+        manager.tellReady(status: status)
     }
 
     // MARK: The store and the files

@@ -18,9 +18,14 @@ struct ServiceManager: Sendable {
             ? nil : environment("WATCHDOG_USEC").flatMap { UInt64($0) }.map { $0 &* 500 }
     }
 
+    /// Whether there is one.
+    var listens: Bool { socket != nil }
+
     func tellReady(status: String) { send(["READY=1", "STATUS=" + line(status)]) }
     func tell(status: String) { send(["STATUS=" + line(status)]) }
     func tellStopping() { send(["STOPPING=1"]) }
+    /// That another process is the service's main one from now on.
+    func tell(successor: ProcessID) { send(["MAINPID=\(successor.rawValue)"]) }
     func tellAlive() { send(["WATCHDOG=1"]) }
 
     /// The manager waits for the READY=1 that follows.

@@ -90,6 +90,7 @@ public enum Watcher {
         let record = try ownRecord(mode)
         let caretakerEnd = CaretakerEnd()
         let guardianProcess = guardian.process
+        let renewal = Renewal()
         // Before there is any mark: from here on something ends this process where it
         // hangs.
         guardian.beat()
@@ -100,7 +101,7 @@ public enum Watcher {
                     options, keeper, guardian: guardianProcess, record: record,
                     predecessor: predecessor,
                     marked: MarkedFiles(group: group, identities: identities),
-                    folders: folders, manager: manager
+                    folders: folders, manager: manager, renewal: renewal
                 ) { () throws(WatchError) in
                     try succession.take(from: predecessor)
                 }
@@ -116,7 +117,11 @@ public enum Watcher {
             guardian: guardian, group: group, keeper: keeper, signals: signals,
             manager: manager)
         let reason = loop.run { caretakerEnd.value == nil }
-        manager.tellStopping()
+        if reason == .signal(SIGTERM), let successor = renewal.process {
+            manager.tell(successor: successor)
+        } else {
+            manager.tellStopping()
+        }
         keeper.caretaker.post(.end)
         // The group is closed, and asks nobody any more. What is held is patched and let
         // go, what is being patched is done; the guardian knows of it.

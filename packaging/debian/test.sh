@@ -71,7 +71,7 @@ for page in $(inside hotpatch --experimental-dump-help | tr , '\n' \
 done
 [ -z "$(inside find / -xdev -path '/usr/*' -name '*hotpatch*' ! -user root)" ] || fail 'not root'
 
-step 'upgrade: a service that runs is started anew, none else'
+step 'upgrade: a service that runs hands over to the new version, none is started'
 : > "$root/tmp/systemctl.log"
 inside systemctl enable hotpatch.service
 mkdir -p "$root/var/lib/hotpatch/patches"
@@ -79,7 +79,7 @@ echo kept > "$root/var/lib/hotpatch/patches/fix.hpatch"
 inside dpkg --install /tmp/hotpatch.deb > /dev/null
 has etc/systemd/system/multi-user.target.wants/hotpatch.service
 has var/lib/hotpatch/patches/fix.hpatch
-asked 'try-restart.*hotpatch.service' || fail 'the running service stays the old one'
+asked 'try-reload-or-restart.*hotpatch.service' || fail 'the running service stays the old one'
 ! asked '[^-]stop' || fail 'the service is stopped by an upgrade'
 
 step 'remove: the service is stopped, patches are kept'

@@ -80,6 +80,15 @@ int cfanotify_set_alarm(int milliseconds);
 /// Sends a signal to the process that a pidfd refers to.
 int cfanotify_send_signal(int process, int signal);
 
+/// Runs the program at `path` as another child of this process's parent, with nothing
+/// of this process but its standard streams, and sets `pid` to its number. Returns a
+/// descriptor of it (pidfd_open(2)), closed at exec, which the caller closes. Where the
+/// program cannot be run, it ends at once. Whose parent is outside of its pid
+/// namespace has no siblings: -EINVAL.
+int cfanotify_start_sibling(
+    const char *_Nonnull path, char *_Nullable const *_Nonnull arguments,
+    char *_Nullable const *_Nonnull environment, int *_Nonnull pid);
+
 /// Keeps what this process has in memory there (mlockall(2)), so that an answer never
 /// waits for a disk.
 int cfanotify_stay_in_memory(void);
