@@ -80,8 +80,9 @@ struct MarkedFiles {
 }
 
 extension Base {
-    /// Where a file of that name is looked for first: what runs tells the rest.
-    var usualPlaces: [String] {
+    /// Where a file of that name is looked for first (hier(7), and where Debian keeps
+    /// libraries): what runs tells the rest.
+    public var usualPlaces: [String] {
         let folders =
             occasion == .execution
             ? [

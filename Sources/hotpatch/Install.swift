@@ -106,19 +106,12 @@ struct BaseFiles {
             add(path, of: identity)
         }
         for base in patches.map(\.manifest.base) {
-            for folder in Self.usualFolders {
-                let path = FilePath(folder).appending(base.fileName)
+            for path in base.usualPlaces.map({ FilePath($0) }) {
                 if identity(of: path) == base.identity { add(path, of: base.identity) }
             }
         }
         addThoseThatRun(wanted)
     }
-
-    /// hier(7), and where Debian keeps the libraries of this machine's kind.
-    private static let usualFolders = [
-        "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/usr/libexec",
-        "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib",
-    ]
 
     private mutating func add(_ path: FilePath, of identity: BaseIdentity) {
         if paths[identity]?.contains(path) ?? false { return }
