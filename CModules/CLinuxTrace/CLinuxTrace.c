@@ -219,6 +219,10 @@ int clinux_rseq_address(int tid, uint64_t *address) {
     return 0;
 }
 
+long clinux_seccomp_filter(int tid, unsigned index, struct sock_filter *steps) {
+    return outcome(ptrace(PTRACE_SECCOMP_GET_FILTER, tid, (long)index, steps));
+}
+
 int clinux_look(int tid, struct clinux_wait *result) {
     siginfo_t info = {0};
     // __WNOTHREAD: only what the calling thread itself traces.

@@ -29,8 +29,8 @@ enum Capability: Int, CaseIterable, Sendable {
         case .readAnyFile: "programs and libraries are read whoever may read them"
         case .tracing: "processes of all users can be patched, whatever the ptrace scope"
         case .administration:
-            "programs can be held at their start until they are patched, and processes with a "
-                + "seccomp filter be patched where --allow-seccomp asks for it"
+            "programs can be held at their start until they are patched, and processes be "
+                + "patched whose seccomp filter permits it"
         case .priority: "threads stand still as short as possible under load"
         case .resources: "processes of others at their limit of address space can be patched"
         case .checkpointRestore: "programs and libraries whose file was replaced can be read"

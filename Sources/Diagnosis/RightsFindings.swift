@@ -84,8 +84,8 @@ extension MachineFacts {
         }
         return Finding(
             id, title, found: "mode \(seccompMode)", for: .information,
-            meaning: "it may forbid calls that the tool makes; the trials below show whether it "
-                + "does",
+            meaning: "it may forbid calls that the tool makes, as the trials below show; and what "
+                + "the filters of other processes permit cannot be read, so these are refused",
             remedy: "outside of a container: docker run --security-opt seccomp=unconfined …")
     }
 }

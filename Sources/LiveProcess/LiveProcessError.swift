@@ -40,8 +40,8 @@ public enum LiveProcessError: Error, Equatable, Sendable {
     case system(ProcessID, action: String, Errno)
     /// A system call made by the target failed.
     case remoteCall(ProcessID, name: String, Errno)
-    /// A seccomp filter watches the thread that would make the calls.
-    case seccomp(ProcessID, thread: ThreadID)
+    /// A seccomp filter of the thread that would make the calls stands in the way.
+    case seccomp(ProcessID, thread: ThreadID, SeccompObstacle)
     /// No executable bytes of the process are free for the stub of a remote call.
     case noRoomForStub(ProcessID, tried: [String])
     /// No thread could be brought to make a system call; `reason` of the last.
@@ -155,10 +155,15 @@ extension LiveProcessError: CustomStringConvertible {
             "cannot \(action) (process \(pid)): \(errno)"
         case .remoteCall(let pid, let name, let errno):
             "\(name) failed in process \(pid): \(errno)"
-        case .seccomp(let pid, let thread):
-            "thread \(thread) of process \(pid) runs under a seccomp filter, which may kill it "
-                + "for the system calls that a patch needs; accept that risk explicitly, or "
-                + "restart the program with a filter that permits memfd_create, mmap and close"
+        case .seccomp(let pid, let thread, .forbidden(let call)):
+            "thread \(thread) of process \(pid) runs under a seccomp filter that does not permit "
+                + "\(call), which a patch needs; set it aside explicitly, at the risk that the "
+                + "program is killed if hotpatch is killed meanwhile, or restart the program with "
+                + "a filter that permits memfd_create, mmap and close"
+        case .seccomp(let pid, let thread, .unreadable(let errno)):
+            "thread \(thread) of process \(pid) runs under a seccomp filter, and what that permits "
+                + "cannot be read: \(errno); it takes CAP_SYS_ADMIN, and a hotpatch that runs "
+                + "under no filter itself"
         case .noRoomForStub(let pid, let tried):
             "process \(pid) has no unused executable bytes for a system call stub (looked at "
                 + tried.joined(separator: ", ") + "); 'hotpatch recover' frees what an "

@@ -21,11 +21,4 @@ extension TargetProcess {
         guard try facts().isDumpingCore else { return }
         throw .dumpingCore(id)
     }
-
-    /// Throws `seccomp` where it runs under a filter.
-    public func requireNoSeccompFilter() throws(LiveProcessError) {
-        guard try facts().seccompMode == 0 else {
-            throw .seccomp(id, thread: ThreadID(rawValue: id.rawValue))
-        }
-    }
 }

@@ -7,6 +7,8 @@ import SystemPackage
 struct RemoteCallRequest {
     let injection: RemoteCallInjection
     let seccomp: SeccompPolicy
+    /// Whether the call is only to be judged, not made; the answer is 0 then.
+    var isJudgedOnly = false
 
     static let attempts = 64
     /// PTRACE_O_SUSPEND_SECCOMP, which the kernel lifts with the tracer.
@@ -30,12 +32,12 @@ struct RemoteCallRequest {
             guard let thread = try CallerChoice.choose(in: target, excluding: unsuited) else {
                 break
             }
-            try checkSeccomp(of: thread, in: target)
+            let isFiltered = try isFiltered(thread, in: target)
             let outcome: Outcome
             do throws(Errno) {
                 // Only one thread is traced: there is nothing to watch over.
                 outcome = try TracerThread.run(SeizeWatch(target)) {
-                    attempt(Tracee(id: thread.rawValue), in: target)
+                    attempt(Tracee(id: thread.rawValue), in: target, isFiltered: isFiltered)
                 }
             } catch {
                 throw .system(target.id, action: "start a tracing thread", error)
@@ -53,20 +55,11 @@ struct RemoteCallRequest {
         throw .noThreadForCall(target.id, reason: reason)
     }
 
-    /// Returns true where the thread has no filter, and nobody else is there who could
-    /// give it one.
-    @discardableResult
-    func checkSeccomp(
-        of thread: ThreadID, in target: TargetProcess
-    ) throws(LiveProcessError) -> Bool {
-        guard seccomp == .refuse, let facts = try? target.facts(of: thread) else { return false }
-        if facts.seccompMode != 0 { throw .seccomp(target.id, thread: thread) }
-        return facts.threadCount == 1
-    }
-
     // MARK: One attempt, on an OS thread of its own
 
-    private func attempt(_ tracee: Tracee, in target: TargetProcess) -> Outcome {
+    private func attempt(
+        _ tracee: Tracee, in target: TargetProcess, isFiltered: Bool
+    ) -> Outcome {
         do throws(Errno) {
             let suspend = seccomp == .suspend ? Self.suspendSeccomp : 0
             try tracee.seize(options: Tracee.options | suspend)
@@ -88,6 +81,14 @@ struct RemoteCallRequest {
             guard native.isLongMode, isCallable(native, tracee, target) else {
                 try tracee.resume(CLINUX_DETACH)
                 return .notNow("thread \(tracee.id) was in code that must not be interrupted")
+            }
+            if isFiltered, let obstacle = obstacle(for: tracee) {
+                try tracee.resume(CLINUX_DETACH)
+                return .failed(.seccomp(target.id, thread: ThreadID(rawValue: tracee.id), obstacle))
+            }
+            if isJudgedOnly {
+                try tracee.resume(CLINUX_DETACH)
+                return .done(0)
             }
             return try finish(
                 tracee, injection.perform(by: tracee, native, in: target), in: target)

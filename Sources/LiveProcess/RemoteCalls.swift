@@ -5,7 +5,8 @@ import SystemPackage
 
 /// What to do with a target whose threads run under a seccomp filter.
 public enum SeccompPolicy: Sendable {
-    /// Make no call.
+    /// Make the calls that the filter permits, as it is read (needs CAP_SYS_ADMIN, and a
+    /// tool without a filter), and no others.
     case refuse
     /// Suspend the filter for the moment of each call (needs CAP_SYS_ADMIN). The
     /// suspension ends with this tool: if it is killed in that moment, a filter
@@ -106,7 +107,7 @@ public struct RemoteCalls: ~Copyable {
                 call: call, arguments: arguments, bytesInMemory: bytes, place: place),
             seccomp: seccomp)
         if let held = target.held, !isUnfiltered {
-            isUnfiltered = try request.checkSeccomp(of: held.id, in: target)
+            isUnfiltered = try request.checkFilters(of: held, in: target)
         }
         isWritten = true
         let result: UInt64
@@ -140,6 +141,21 @@ public struct RemoteCalls: ~Copyable {
         } catch {
             if case .lostDuringCall = error { isLost = true }
             throw error
+        }
+    }
+
+    /// Throws `seccomp` where filters stand in the way of the calls that bring a patch.
+    /// Makes none; a thread is stopped for a moment.
+    fileprivate func requirePermission() throws(LiveProcessError) {
+        let request = RemoteCallRequest(
+            injection: RemoteCallInjection(
+                call: .memfdCreate, arguments: [place.argument.rawValue, Self.memoryFileFlags],
+                bytesInMemory: [], place: place),
+            seccomp: seccomp, isJudgedOnly: true)
+        if let held = target.held {
+            _ = try request.checkFilters(of: held, in: target)
+        } else {
+            _ = try request.perform(in: target)
         }
     }
 
@@ -290,5 +306,12 @@ extension TargetProcess {
         let result = try outcome.get()
         try cleared.get()
         return result
+    }
+
+    /// Throws `seccomp` where filters of the program do not permit the calls that bring
+    /// a patch, or cannot be read.
+    public func requirePermittedCalls() throws(LiveProcessError) {
+        guard try facts().seccompMode != 0 else { return }
+        try withRemoteCalls { calls throws(LiveProcessError) in try calls.requirePermission() }
     }
 }

@@ -80,7 +80,7 @@ extension Switchover {
         }
         let plan = try ApplyPlan.make(patches, for: process, options)
         if plan.patches.contains(where: { $0.kept == nil }), options.seccomp == .refuse {
-            try process.looked { p throws(LiveProcessError) in try p.requireNoSeccompFilter() }
+            try process.looked { p throws(LiveProcessError) in try p.requirePermittedCalls() }
         }
         return plan
     }

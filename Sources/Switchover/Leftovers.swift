@@ -82,9 +82,9 @@ struct Leftovers {
             }
             report.filesClosed = files.count + notes.count
             report.payloadsRemoved = mappings.isEmpty ? 0 : 1
-        } catch .seccomp(let id, let thread) {
+        } catch .seccomp(let id, let thread, let obstacle) {
             // It does no harm where it is.
-            let reason = LiveProcessError.seccomp(id, thread: thread)
+            let reason = LiveProcessError.seccomp(id, thread: thread, obstacle)
             Logger(label: "hotpatch.recover").notice(
                 "what an interrupted run left stays: \(reason)")
         }

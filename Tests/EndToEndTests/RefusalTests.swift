@@ -124,10 +124,14 @@ import Testing
         #expect(try scene.victim.ask("ask") == "old")
     }
 
-    @Test(arguments: ["filter", "errno", "strict"]) func seccomp(_ mode: String) throws {
+    @Test(arguments: [
+        ("filter", "does not permit memfd_create"), ("errno", "does not permit memfd_create"),
+        ("strict", "cannot be read"),
+    ])
+    func seccomp(_ mode: String, _ obstacle: String) throws {
         let scene = try Scene()
         #expect(try scene.victim.ask(mode).hasPrefix(mode))
-        try scene.expectRefusal(2, says: ["seccomp filter, which may kill it"])
+        try scene.expectRefusal(2, says: ["runs under a seccomp filter", obstacle])
         try Tool.expect(0, ["apply", scene.patch.string, "--allow-seccomp"] + scene.target)
         #expect(try scene.victim.ask("ask") == "new")
         try Tool.expect(0, ["revert", "life-fix", "--allow-seccomp"] + scene.target)

@@ -91,13 +91,55 @@ import Testing
         #expect {
             try mapAndUnmap(target.process)
         } throws: { error in
-            if case LiveProcessError.seccomp = error { true } else { false }
+            if case LiveProcessError.seccomp(_, _, .forbidden("memfd_create")) = error {
+                true
+            } else {
+                false
+            }
         }
         let place = try #require(Self.place)
         try target.process.withRemoteCalls(seccomp: .suspend) { calls throws(LiveProcessError) in
             try calls.map(place, [.read], from: nil)
         }
         #expect(try target.process.memoryMap().region(at: place.start) != nil)
+        #expect(try target.victim.ask("hello") == "alive")
+    }
+
+    /// Of filters that tell calls apart by their arguments, what they permit is done, and
+    /// nothing that they kill for.
+    @Test func whatASeccompFilterPermitsIsDone() throws {
+        let target = try StartedTarget("shutin")
+        let place = try #require(Self.place)
+        for protection: RemoteProtection in [[.read, .execute], [.read, .write]] {
+            try target.process.withRemoteCalls { calls throws(LiveProcessError) in
+                let file = try calls.createMemoryFile(named: "permitted")
+                try calls.map(place, protection, from: nil)
+                try calls.unmap(place)
+                try calls.close(file)
+            }
+        }
+        #expect {
+            try target.process.withRemoteCalls { calls throws(LiveProcessError) in
+                try calls.map(place, [.read, .write, .execute], from: nil)
+            }
+        } throws: { error in
+            if case LiveProcessError.seccomp(_, _, .forbidden("mmap")) = error {
+                true
+            } else {
+                false
+            }
+        }
+        #expect {
+            try target.process.withRemoteCalls { calls throws(LiveProcessError) in
+                try calls.perform(.init(number: 39, name: "getpid"))
+            }
+        } throws: { error in
+            if case LiveProcessError.seccomp(_, _, .forbidden("getpid")) = error {
+                true
+            } else {
+                false
+            }
+        }
         #expect(try target.victim.ask("hello") == "alive")
     }
 

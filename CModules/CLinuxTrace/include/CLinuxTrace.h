@@ -6,6 +6,7 @@
 // Return rules, unless a function says otherwise: a non-negative result is
 // success, a negative one is -errno. `errno` itself is never the answer.
 
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,6 +85,12 @@ int clinux_poke(int tid, uint64_t address, uint64_t word);
 /// PTRACE_GET_RSEQ_CONFIGURATION: stores the address of the tracee's struct
 /// rseq, 0 where it has registered none.
 int clinux_rseq_address(int tid, uint64_t *_Nonnull address);
+
+/// The seccomp filter number `index` of a stopped tracee (PTRACE_SECCOMP_GET_FILTER),
+/// counted from the one that was added last. Returns how many steps it has, and writes
+/// so many to `steps` where that is not null; -ENOENT where there is no such filter,
+/// -EACCES without CAP_SYS_ADMIN and in a caller that has a filter itself.
+long clinux_seccomp_filter(int tid, unsigned index, struct sock_filter *_Nullable steps);
 
 /// What a tracee did, as waitid(2) tells it.
 struct clinux_wait {
