@@ -19,7 +19,7 @@ FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 .NOTPARALLEL:
 .PHONY: help deps samples build dist install uninstall deb test test-real test-deb torture \
-        torture-starts corpus lint format demo bench fuzz clean
+        test-systemd torture-starts corpus lint format demo bench fuzz clean
 
 help:
 	@echo 'make demo     patch a running daemon under load and back, on the screen'
@@ -30,7 +30,8 @@ help:
 	@echo 'make corpus   fixes of Debian packages, live in their daemons (CASES="NAME ..." for some)'
 	@echo 'make build    the tool: .build/release/hotpatch'
 	@echo 'make dist     the tool with its manual and completions; make install puts them under PREFIX'
-	@echo 'make deb      a Debian package; make test-deb installs and removes it, in a copy of /'
+	@echo 'make deb      a Debian package; make test-deb installs and removes it, in a copy of /,'
+	@echo '              and make test-systemd has a systemd of its own run the service there'
 	@echo 'make bench    the figures, as a table (QUICK=1: a short run)'
 	@echo 'make fuzz     fuzz the readers of ELF and patch files (SECONDS=60 each)'
 	@echo 'make lint     what .ci/run checks before the tests'
@@ -93,6 +94,9 @@ deb: dist
 
 test-deb: deb
 	@packaging/debian/test.sh .build/deb
+
+test-systemd: deb
+	@packaging/debian/test-systemd.sh .build/deb
 
 test: deps samples
 	$(SWIFT) test --disable-xctest
