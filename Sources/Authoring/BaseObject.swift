@@ -38,6 +38,9 @@ struct BaseObject {
     let image: ELFImage
     /// The separate debug file, where there is one.
     let debugImage: ELFImage?
+    /// Whether it has the names of its functions, itself or in its debug file, and not
+    /// only those that were found out.
+    let hasOwnNames: Bool
     let catalog: FunctionCatalog
     let warnings: [BuildWarning]
     private let entries: [String: [Entry]]
@@ -59,6 +62,7 @@ struct BaseObject {
         } catch {
             throw AuthoringError.base(error)
         }
+        hasOwnNames = image.sections.contains { $0.type == .symbolTable } || debugImage != nil
         try Self.checkKind(image, path)
         entries = reader.entries
         imports = reader.imports
@@ -74,6 +78,7 @@ struct BaseObject {
     private init(_ base: BaseObject, named symbols: [FoundSymbol]) throws(AuthoringError) {
         path = base.path
         image = base.image
+        hasOwnNames = false
         warnings = base.warnings
         let reader: SymbolReader
         do throws(ELFError) {

@@ -216,10 +216,6 @@ extension BaseObject: LinkedBase {
         return kind == .sharedObject && entry.isDefault && !binds
     }
 
-    var hasOwnNames: Bool {
-        image.sections.contains { $0.type == .symbolTable } || debugImage != nil
-    }
-
     func imports(_ name: String) -> Bool { importedSymbol(name) != nil }
 
     func definitions(of name: String) -> [BaseDefinition] {

@@ -21,8 +21,8 @@ struct Unwinders {
     func registries(
         for fix: ELFImage, replacing function: String, accepted: Bool
     ) throws(AuthoringError) -> [FrameRegistry] {
-        guard !accepted, baseThrows || fix.hasHandlers else { return [] }
-        let found = registries
+        guard !accepted, baseThrows || hidesUnwinder || fix.hasHandlers else { return [] }
+        let found = hidesUnwinder ? [] : registries
         if found.isEmpty {
             throw AuthoringError.exceptions(function: function, base: base.name)
         }
@@ -62,6 +62,13 @@ struct Unwinders {
         let taken = ["_Unwind_Resume", "__gcc_personality_v0"]
         return names.contains { base.importedSymbol($0) != nil || !base.symbols(named: $0).isEmpty }
             || taken.contains { base.importedSymbol($0) != nil }
+    }
+
+    /// Whether it has code that catches or cleans up, and an unwinder of its own that
+    /// nothing names.
+    private var hidesUnwinder: Bool {
+        !base.hasOwnNames && base.image.hasHandlers
+            && base.importedSymbol("_Unwind_Resume") == nil
     }
 }
 

@@ -382,6 +382,18 @@ import Testing
         #expect(report.build.manifest.functions.map(\.symbol) == ["_ZNK4Text4sizeEv"])
     }
 
+    /// Nothing names the unwinder that was linked into a program without symbols.
+    @Test func anUnwinderWithoutANameHasToBeAccepted() throws {
+        let test = try Self.throwingCase(linked: ["-static-libgcc", "-static-libstdc++", "-s"])
+        let error = try test.failure()
+        #expect(error.code == "build.exceptions")
+        let report = try test.build { $0.acceptExceptions = true }
+        #expect(report.build.manifest.runsOnce == RunsOnce())
+        // Without one of its own it is told of that of the library.
+        let shared = try Self.throwingCase(linked: ["-s"]).build().build.manifest
+        #expect(shared.runsOnce.registries.count == 1)
+    }
+
     private static let pointers = """
         #include <stdio.h>
         #include <stdlib.h>
