@@ -65,9 +65,11 @@ struct Unwinders {
     }
 
     /// Whether it has code that catches or cleans up, and an unwinder of its own that
-    /// nothing names.
+    /// nothing names. The C library, which needs none, loads one for the threads that are
+    /// cancelled.
     private var hidesUnwinder: Bool {
-        !base.hasOwnNames && base.image.hasHandlers
+        let isCLibrary = base.kind == .sharedObject && libraries.export("abort") == nil
+        return !base.hasOwnNames && base.image.hasHandlers && !isCLibrary
             && base.importedSymbol("_Unwind_Resume") == nil
     }
 }
