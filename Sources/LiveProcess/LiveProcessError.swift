@@ -80,6 +80,12 @@ public enum StopObstacle: Equatable, Sendable {
 }
 
 extension LiveProcessError {
+    var isMissingFile: Bool {
+        if case .system(_, _, .noSuchFileOrDirectory) = self { true } else { false }
+    }
+}
+
+extension LiveProcessError {
     /// A stable code for scripts.
     public var code: String {
         switch self {

@@ -165,10 +165,16 @@ public final class TargetProcess: Sendable {
         } catch {
             // Its first thread had ended already, and this one ends when another
             // thread calls execve; or it just ended, and the caller looks again.
-            guard member.rawValue != id.rawValue, isAlive, name(of: member) == nil else {
-                throw error
-            }
-            throw .programChanged(id)
+            guard isAlive else { throw error }
+            let isGone =
+                if member.rawValue == id.rawValue {
+                    // Of a process that lives, for the moment in which another thread's
+                    // execve takes the first one's place.
+                    error.isMissingFile
+                } else {
+                    name(of: member) == nil
+                }
+            throw isGone ? .programChanged(id) : error
         }
     }
 
