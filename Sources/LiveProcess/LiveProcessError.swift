@@ -170,6 +170,11 @@ extension LiveProcessError: CustomStringConvertible {
             "thread \(thread) of process \(pid) runs under a seccomp filter, and what that permits "
                 + "cannot be read: \(errno); it takes CAP_SYS_ADMIN, and a hotpatch that runs "
                 + "under no filter itself"
+        case .seccomp(let pid, let thread, .unjudged):
+            "thread \(thread) of process \(pid) runs under a seccomp filter, and the patch has code "
+                + "to be run once in the program, whose calls the filter may not permit "
+                + "(rt_sigprocmask, gettid, futex, and what callbacks call); go on explicitly where "
+                + "it does, or restart the program without the filter"
         case .noRoomForStub(let pid, let tried):
             "process \(pid) has no unused executable bytes for a system call stub (looked at "
                 + tried.joined(separator: ", ") + "); 'hotpatch recover' frees what an "

@@ -21,4 +21,15 @@ extension TargetProcess {
         guard try facts().isDumpingCore else { return }
         throw .dumpingCore(id)
     }
+
+    /// Throws `seccomp` where any of its threads runs under a filter: so it must be where
+    /// the program is to run code of a patch that makes calls of its own, in whichever
+    /// thread comes to it.
+    public func requireNoSeccompFilter() throws(LiveProcessError) {
+        for thread in try threads() {
+            // One that has ended is under none.
+            guard let facts = try? facts(of: thread), facts.seccompMode != 0 else { continue }
+            throw .seccomp(id, thread: thread, .unjudged)
+        }
+    }
 }

@@ -8,6 +8,9 @@ public enum SeccompObstacle: Sendable, Equatable {
     case forbidden(String)
     /// They cannot be read (ptrace(2), PTRACE_SECCOMP_GET_FILTER).
     case unreadable(Errno)
+    /// The patch has code that runs once, in whichever thread comes to it first and with
+    /// calls of its own, which were judged for none.
+    case unjudged
 }
 
 /// Remote calls of threads that run under seccomp filters: these are read, and run over

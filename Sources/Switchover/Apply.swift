@@ -79,8 +79,15 @@ extension Switchover {
             try p.requireNoCoreDump()
         }
         let plan = try ApplyPlan.make(patches, for: process, options)
-        if plan.patches.contains(where: { $0.kept == nil }), options.seccomp == .refuse {
-            try process.looked { p throws(LiveProcessError) in try p.requirePermittedCalls() }
+        if options.seccomp == .refuse {
+            try process.looked { p throws(LiveProcessError) in
+                if plan.patches.contains(where: { !$0.patch.manifest.runsOnce.isEmpty }) {
+                    try p.requireNoSeccompFilter()
+                }
+                if plan.patches.contains(where: { $0.kept == nil }) {
+                    try p.requirePermittedCalls()
+                }
+            }
         }
         return plan
     }

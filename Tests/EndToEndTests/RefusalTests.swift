@@ -138,6 +138,20 @@ import Testing
         #expect(try scene.victim.ask("ask") == "old")
     }
 
+    /// Where the filter permits what brings a patch, one is applied, but none that has
+    /// code to be run in the program: that makes calls of its own.
+    @Test func whatAFilterPermits() throws {
+        let scene = try Scene()
+        let once = try Patch.build("life-once", for: scene.program)
+        #expect(try scene.victim.ask("harmless") == "harmless")
+        try scene.expectRefusal(2, patch: once, says: ["[process.seccomp]", "run once"])
+        try Tool.expect(0, ["apply", scene.patch.string] + scene.target)
+        #expect(try scene.victim.ask("ask") == "new")
+        try Tool.expect(0, ["revert", "life-fix"] + scene.target)
+        try Tool.expect(0, ["apply", once.string, "--allow-seccomp"] + scene.target)
+        #expect(try scene.victim.ask("ask") == "new")
+    }
+
     // MARK: - Bases
 
     @Test func anotherBuildOfTheBase() throws {

@@ -7,6 +7,7 @@
 //   filter       "filtered": from now on a seccomp filter kills for memfd_create,
 //                mmap and mprotect
 //   errno        "errno filtered": from now on a seccomp filter answers EPERM to them
+//   harmless     "harmless": from now on a seccomp filter permits everything
 //   strict       "strict": from now on only read and write are allowed
 //   exec         runs the program anew, which says "ready" again
 // Input and output go without the C library's buffers: strict seccomp permits
@@ -108,6 +109,7 @@ int main(int count, char **arguments) {
         else if (strcmp(line, "zombie") == 0) leave_zombie();
         else if (strcmp(line, "filter") == 0) filter(SECCOMP_RET_KILL_PROCESS, "filtered");
         else if (strcmp(line, "errno") == 0) filter(SECCOMP_RET_ERRNO | EPERM, "errno filtered");
+        else if (strcmp(line, "harmless") == 0) filter(SECCOMP_RET_ALLOW, "harmless");
         else if (strcmp(line, "exec") == 0) execv(arguments[0], arguments);
         else if (strcmp(line, "strict") == 0) {
             if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) abort();
