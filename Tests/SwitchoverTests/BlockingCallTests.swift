@@ -22,9 +22,9 @@ import Testing
         for round in 0..<1000 {
             stops += try blockers.patchAndPutBack()
             // Finding out early saves a minute.
-            if round % 100 == 0 { #expect(try blockers.victim.ask("report") == "none") }
+            if round % 100 == 0 { try blockers.expectNoMistakes() }
         }
-        #expect(try blockers.victim.ask("report") == "none")
+        try blockers.expectNoMistakes()
         try blockers.victim.send("late")
         while case let line = try blockers.victim.readLine(), line != "end" {
             let words = line.split(separator: " ")
@@ -46,7 +46,7 @@ import Testing
             words.count == 4 ? (Int(words[1]) ?? 0, Int(words[3]) ?? 0) : nil)
         // A few come when a thread is on its way back into its call.
         #expect(interrupted > 200 && missed < interrupted / 5, "\(words)")
-        #expect(try blockers.victim.ask("report") == "none")
+        try blockers.expectNoMistakes()
     }
 
     /// When a call that ended at `end` began to wait for the last time.
@@ -68,6 +68,12 @@ import Testing
         let victim: Victim
         private let process: TargetProcess
         private let patch: PatchFile
+
+        /// No call has told of what was done.
+        func expectNoMistakes(sourceLocation: SourceLocation = #_sourceLocation) throws {
+            let report = try victim.ask("report")
+            #expect(report == "none", sourceLocation: sourceLocation)
+        }
 
         init() throws {
             let program = try Fixture.compile(
