@@ -3,9 +3,6 @@
 
 #include <dwarf.h>
 
-/* Deeper blocks are nobody's; each level costs stack. */
-enum { MAX_DEPTH = 64 };
-
 struct visit {
     void *context;
     void (*report)(void *context, const cdebuginfo_enumerator *enumerator);
@@ -53,7 +50,7 @@ static void visit_children(
     const struct visit *visit, Dwarf_Die *parent, const char *function, int depth)
 {
     Dwarf_Die child;
-    int status = depth > MAX_DEPTH ? 1 : dwarf_child(parent, &child);
+    int status = depth > CDEBUGINFO_MAX_DEPTH ? 1 : dwarf_child(parent, &child);
     for (; status == 0; status = dwarf_siblingof(&child, &child)) {
         switch (dwarf_tag(&child)) {
         case DW_TAG_enumeration_type: report_enumerators(visit, &child, function); break;

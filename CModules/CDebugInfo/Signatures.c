@@ -90,6 +90,14 @@ static void append_type_of(struct text *text, Dwarf_Die *die, int depth)
     }
 }
 
+const char *cdebuginfo_linked_name(Dwarf_Die *function)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Attribute *linkage = dwarf_attr_integrate(function, DW_AT_linkage_name, &attribute);
+    const char *name = linkage == NULL ? NULL : dwarf_formstring(linkage);
+    return name == NULL ? dwarf_diename(function) : name;
+}
+
 /* The parameters of a clone may be fewer; those of what it was made of count. */
 static void report_function(
     Dwarf_Die *die, void *context,
@@ -101,11 +109,7 @@ static void report_function(
     if (dwarf_formref_die(dwarf_attr(die, DW_AT_abstract_origin, &attribute), &origin) != NULL) {
         source = &origin;
     }
-    Dwarf_Attribute *linkage = dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute);
-    const char *name = linkage == NULL ? NULL : dwarf_formstring(linkage);
-    if (name == NULL) {
-        name = dwarf_diename(die);
-    }
+    const char *name = cdebuginfo_linked_name(die);
     if (name != NULL) {
         struct text text = {.length = 0};
         append_signature(&text, source, 0);

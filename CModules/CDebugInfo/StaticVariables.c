@@ -3,9 +3,6 @@
 
 #include <dwarf.h>
 
-/* Deeper blocks are nobody's; each level costs stack. */
-enum { MAX_DEPTH = 64 };
-
 struct visit {
     cdebuginfo *info;
     Dwarf_Addr bias;
@@ -52,20 +49,14 @@ static void visit_children(
     const struct visit *visit, Dwarf_Die *parent, const char *function, int depth)
 {
     Dwarf_Die child;
-    int status = depth > MAX_DEPTH ? 1 : dwarf_child(parent, &child);
+    int status = depth > CDEBUGINFO_MAX_DEPTH ? 1 : dwarf_child(parent, &child);
     for (; status == 0; status = dwarf_siblingof(&child, &child)) {
         switch (dwarf_tag(&child)) {
         case DW_TAG_variable: report_variable(visit, &child, function); break;
         case DW_TAG_subprogram:
-        case DW_TAG_inlined_subroutine: {
-            Dwarf_Attribute attribute;
-            Dwarf_Attribute *linkage =
-                dwarf_attr_integrate(&child, DW_AT_linkage_name, &attribute);
-            const char *name = linkage == NULL ? NULL : dwarf_formstring(linkage);
-            visit_children(
-                visit, &child, name == NULL ? dwarf_diename(&child) : name, depth + 1);
+        case DW_TAG_inlined_subroutine:
+            visit_children(visit, &child, cdebuginfo_linked_name(&child), depth + 1);
             break;
-        }
         case DW_TAG_lexical_block:
         case DW_TAG_namespace: visit_children(visit, &child, function, depth + 1); break;
         default: break;

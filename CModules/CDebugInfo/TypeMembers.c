@@ -4,9 +4,6 @@
 #include <dwarf.h>
 #include <stdio.h>
 
-/* Deeper namespaces are nobody's; each level costs stack. */
-enum { MAX_DEPTH = 64 };
-
 struct visit {
     void *context;
     void (*report)(void *context, const cdebuginfo_member *member);
@@ -52,11 +49,11 @@ static void report_nested(
     Dwarf_Die type;
     Dwarf_Die *found = dwarf_formref_die(dwarf_attr(member, DW_AT_type, &attribute), &type);
     for (int level = 0; found != NULL && dwarf_tag(&type) == DW_TAG_array_type; level++) {
-        found = level < MAX_DEPTH
+        found = level < CDEBUGINFO_MAX_DEPTH
             ? dwarf_formref_die(dwarf_attr(&type, DW_AT_type, &attribute), &type)
             : NULL;
     }
-    if (found == NULL || depth > MAX_DEPTH || !is_aggregate(dwarf_tag(&type))
+    if (found == NULL || depth > CDEBUGINFO_MAX_DEPTH || !is_aggregate(dwarf_tag(&type))
         || dwarf_diename(&type) != NULL) {
         return;
     }
@@ -117,7 +114,7 @@ static void report_members(const struct visit *visit, Dwarf_Die *type, const cha
 static void visit_children(const struct visit *visit, Dwarf_Die *parent, int depth)
 {
     Dwarf_Die child;
-    int status = depth > MAX_DEPTH ? 1 : dwarf_child(parent, &child);
+    int status = depth > CDEBUGINFO_MAX_DEPTH ? 1 : dwarf_child(parent, &child);
     for (; status == 0; status = dwarf_siblingof(&child, &child)) {
         int tag = dwarf_tag(&child);
         const char *name = dwarf_diename(&child);
