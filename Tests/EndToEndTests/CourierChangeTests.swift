@@ -7,88 +7,65 @@ import Testing
 /// made into a patch, put into the running program, and taken out again. The couriers
 /// have what the ledger (``SourceChangeTests``) has not.
 @Suite struct CourierChangeTests {
-    struct Change: CustomTestStringConvertible {
-        let number: Int
-        /// What it is about.
-        let about: String
-        /// The sources that it reaches.
-        var sources = ["routes"]
-        /// What is asked of thread a or b, and how it is answered before, and with the
-        /// patch.
-        let questions: [(ask: String, old: String, new: String)]
-        /// The functions that have to be replaced, and no others.
-        let replaces: [String]
-
-        var testDescription: String { about }
-    }
-
     static let changes = [
-        Change(
+        LiveChange(
             number: 1, about: "a macro of a header", sources: ["main", "routes"],
             questions: [("aq20", "65", "130"), ("at7", "12", "77")],
             replaces: ["_ZL5totali", "_ZNK7courier5priceERK6parcel"]),
-        Change(
+        LiveChange(
             number: 2, about: "an inline function of a header", sources: ["main", "routes"],
             questions: [("aq21", "68", "70"), ("bt7", "12", "20")],
             replaces: ["_ZL5totali", "_ZNK7courier5priceERK6parcel"]),
-        Change(
-            number: 3, about: "an instance of a template",
+        LiveChange(
+            number: 3, about: "an instance of a template", sources: ["routes"],
             questions: [("ah9", "9", "18"), ("bh2", "6", "12")],
             replaces: ["_Z7largestIiET_PKS0_i"]),
-        Change(
-            number: 4, about: "a virtual function",
+        LiveChange(
+            number: 4, about: "a virtual function", sources: ["routes"],
             questions: [("aq9", "36", "36"), ("ar12", "96", "-1")],
             replaces: ["_ZNK7cyclist5priceERK6parcel"]),
-        Change(
-            number: 5, about: "exceptions that pass through, and a new one",
+        LiveChange(
+            number: 5, about: "exceptions that pass through, and a new one", sources: ["routes"],
             questions: [
                 ("ad60", "far: no courier goes there", "far: no courier goes there"),
                 ("bd-5", "1", "it weighs nothing"), ("bd20", "201", "201"), ("ao", "0", "0"),
             ], replaces: ["_Z7deliverRK6parcel"]),
-        Change(
-            number: 6, about: "an exception that is caught",
+        LiveChange(
+            number: 6, about: "an exception that is caught", sources: ["routes"],
             questions: [("bc60", "far: no courier goes there", "-2"), ("bc30", "3", "3")],
             replaces: ["_Z7checkedi"]),
-        Change(
-            number: 7, about: "a variable of each thread",
+        LiveChange(
+            number: 7, about: "a variable of each thread", sources: ["routes"],
             questions: [("an", "101", "111"), ("bn", "101", "111"), ("an", "112", "122")],
             replaces: ["_Z5stampv"]),
-        Change(
-            number: 8, about: "a function without a name",
+        LiveChange(
+            number: 8, about: "a function without a name", sources: ["routes"],
             questions: [("al2", "203", "203"), ("al5", "503", "305")],
             replaces: ["_ZL5applyPFiiiEii.constprop.0", "_ZZ6sortediiENUliiE_4_FUNEii"]),
-        Change(
-            number: 9, about: "a function with any number of arguments",
+        LiveChange(
+            number: 9, about: "a function with any number of arguments", sources: ["routes"],
             questions: [("ay5", "8", "8"), ("by9", "12", "10")], replaces: ["_Z5tallyiz"]),
-        Change(
+        LiveChange(
             number: 10, about: "a function that moves to another source",
             sources: ["main", "routes"],
             questions: [("as30", "4", "34"), ("bt25", "34", "59")],
             replaces: ["_Z9surchargei", "_ZL5totali", "_ZL6answerci"]),
-        Change(
+        LiveChange(
             number: 11, about: "a new source", sources: ["routes", "toll"],
             questions: [("aq30", "95", "126")], replaces: ["_Z5quoteRK6parcel"]),
-        Change(
-            number: 12, about: "a variable that is worked out once",
+        LiveChange(
+            number: 12, about: "a variable that is worked out once", sources: ["routes"],
             questions: [("ap", "40", "1040"), ("bp", "40", "1040")], replaces: ["_Z5depotv"]),
     ]
 
-    @Test(arguments: changes) func aChangeGoesLive(_ change: Change) throws {
+    @Test(arguments: changes) func aChangeGoesLive(_ change: LiveChange) throws {
         let output = try Couriers.folder().appending("change.hpatch")
         try Tool.expect(
             0, try Couriers.arguments(change.number, change.sources, output: output), says: ["Made"]
         )
-        let functions = try Tool.json(["show", output.string]).member("patch").member("functions")
-        #expect(
-            try functions.elements().map { try $0.member("symbol").string() }.sorted()
-                == change.replaces.sorted())
+        try change.expectReplacements(by: output)
         let victim = try startVictim(try Couriers.base())
-        for question in change.questions {
-            #expect(try victim.ask(question.ask) == question.old)
-            try Tool.expect(0, ["apply", output.string, "--pid", "\(victim.pid)"])
-            #expect(try victim.ask(question.ask) == question.new)
-            try Tool.expect(0, ["revert", "change", "--pid", "\(victim.pid)"])
-        }
+        try change.goLive(output, in: victim)
         // Nothing is left on its way by who was thrown out.
         #expect(try victim.ask("bo") == "0")
     }

@@ -22,26 +22,14 @@ import Testing
     }
 
     @Test(arguments: SourceChangeTests.changes.filter { !$0.replaces.contains("main") })
-    func aChangeGoesLive(_ change: SourceChangeTests.Change) throws {
+    func aChangeGoesLive(_ change: LiveChange) throws {
         let objects = try ChangedProgram.objects(change.number)
         let base = try Self.stripped(objects)
         let output = objects.folder.appending("change.hpatch")
         try Tool.expect(
             0, Self.arguments(objects, base: base, output: output), says: ["Made"])
-        let functions = try Tool.json(["show", output.string]).member("patch")
-            .member("functions")
-        #expect(
-            try functions.elements().map { try $0.member("symbol").string() }.sorted()
-                == change.replaces)
-        let victim = try startVictim(base)
-        let target = ["--pid", "\(victim.pid)"]
-        for question in change.questions {
-            #expect(try victim.ask(question.ask) == question.old)
-            try Tool.expect(0, ["apply", output.string] + target)
-            try Tool.expect(0, ["status"] + target, says: ["change", "applied"])
-            #expect(try victim.ask(question.ask) == question.new)
-            try Tool.expect(0, ["revert", "change"] + target)
-        }
+        try change.expectReplacements(by: output)
+        try change.goLive(output, in: try startVictim(base))
     }
 
     /// The other copies of what is replaced are in nobody's debug information.
