@@ -83,8 +83,8 @@ let package = Package(
         room(
             "Authoring",
             [
-                "Addresses", "ELFImage", "Patchability", "ObjectDiff", "PatchFile", "CDecoder",
-                "CDebugInfo", "CLinuxTrace", system,
+                "Addresses", "Threads", "ELFImage", "Patchability", "ObjectDiff", "PatchFile",
+                "CDecoder", "CDebugInfo", "CLinuxTrace", system,
             ], resources: [.embedInCode("hotpatch.h"), .embedInCode("hotpatch_shadow.c")]),
         room("PatchStore", ["Addresses", "JSONText", "ELFImage", "PatchFile", system]),
         room(
@@ -140,7 +140,8 @@ let package = Package(
             path: "packaging/manual", swiftSettings: strict),
 
         .target(
-            name: "TestSupport", dependencies: ["CLinuxTrace", system], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["CLinuxTrace", "Threads", system],
+            path: "Tests/TestSupport",
             swiftSettings: strict),
         // What `make bench` runs; it compiles the C victims itself.
         .executableTarget(

@@ -1,5 +1,6 @@
 import Glibc
 import SystemPackage
+import Threads
 
 /// Programs that are run to their end.
 enum ChildCommand {
@@ -110,16 +111,6 @@ enum ChildCommand {
             if turn >= 1_000 { kill(-group, SIGKILL) }
             usleep(5_000)
         }
-    }
-
-    @unsafe
-    private static func withArgumentVector(
-        _ arguments: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Int32
-    ) -> Int32 {
-        var vector = unsafe arguments.map { unsafe strdup($0) }
-        unsafe vector.append(nil)
-        defer { unsafe vector.forEach { unsafe free($0) } }
-        return unsafe body(vector)
     }
 }
 

@@ -1,3 +1,4 @@
+import CLinuxTrace
 import Glibc
 import SystemPackage
 
@@ -21,6 +22,14 @@ package final class Descriptor: Sendable {
             let error = errno
             if error != EINTR { throw Errno(rawValue: error) }
         }
+    }
+
+    /// The two ends of a new pipe, closed at exec. Throws what pipe2(2) answers.
+    package static func pipe() throws(Errno) -> (outlet: Descriptor, inlet: Descriptor) {
+        var ends: [Int32] = [-1, -1]
+        let result = unsafe clinux_pipe(&ends)
+        if result < 0 { throw Errno(rawValue: -result) }
+        return (Descriptor(rawValue: ends[0]), Descriptor(rawValue: ends[1]))
     }
 
     /// What a symbolic link says, relative to a folder where one is given.

@@ -1,4 +1,3 @@
-import CLinuxTrace
 import Glibc
 import LiveProcess
 import Synchronization
@@ -23,11 +22,7 @@ final class Mailbox: Sendable {
 
     /// Throws what pipe2(2) answers.
     init() throws(Errno) {
-        var ends: [Int32] = [-1, -1]
-        let result = unsafe clinux_pipe(&ends)
-        if result < 0 { throw Errno(rawValue: -result) }
-        bell = Descriptor(rawValue: ends[0])
-        button = Descriptor(rawValue: ends[1])
+        (bell, button) = try Descriptor.pipe()
     }
 
     /// Readable when there are messages, for poll(2).

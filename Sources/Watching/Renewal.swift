@@ -4,6 +4,7 @@ import Glibc
 import LiveProcess
 import Synchronization
 import SystemPackage
+import Threads
 
 /// The service's own program, which an upgrade replaces while it runs.
 ///
@@ -49,8 +50,8 @@ final class Renewal: Sendable {
         // one believe that nobody waits for a sign of life.
         let environment = Self.environment.filter { !$0.hasPrefix("WATCHDOG_PID=") }
         var process: Int32 = 0
-        let descriptor = unsafe Self.withVector(CommandLine.arguments) { arguments in
-            unsafe Self.withVector(environment) { environment in
+        let descriptor = unsafe withArgumentVector(CommandLine.arguments) { arguments in
+            unsafe withArgumentVector(environment) { environment in
                 unsafe cfanotify_start_sibling(path.string, arguments, environment, &process)
             }
         }
@@ -91,15 +92,5 @@ final class Renewal: Sendable {
         var all: [String] = []
         while let entry = unsafe environ[all.count] { all.append(unsafe String(cString: entry)) }
         return all
-    }
-
-    @unsafe
-    private static func withVector<Result>(
-        _ words: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
-    ) -> Result {
-        var vector = unsafe words.map { unsafe strdup($0) }
-        unsafe vector.append(nil)
-        defer { unsafe vector.forEach { unsafe free($0) } }
-        return unsafe body(vector)
     }
 }

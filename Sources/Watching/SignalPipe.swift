@@ -1,4 +1,3 @@
-import CLinuxTrace
 import Glibc
 import LiveProcess
 import SystemPackage
@@ -17,11 +16,8 @@ struct SignalPipe: Sendable {
 
     /// Starts the OS thread that waits for them. Throws what keeps it from that.
     init() throws(Errno) {
-        var ends: [Int32] = [-1, -1]
-        let result = unsafe clinux_pipe(&ends)
-        if result < 0 { throw Errno(rawValue: -result) }
-        outlet = Descriptor(rawValue: ends[0])
-        let inlet = Descriptor(rawValue: ends[1])
+        let inlet: Descriptor
+        (outlet, inlet) = try Descriptor.pipe()
         try OSThread {
             var wanted = sigset_t()
             unsafe sigemptyset(&wanted)

@@ -2,6 +2,7 @@ import CLinuxTrace
 import Dispatch
 import Glibc
 import Synchronization
+import Threads
 
 /// What a test helper could not do. The text says what was tried.
 public struct TestSupportError: Error, CustomStringConvertible {
@@ -168,21 +169,11 @@ private final class StartRequest: Sendable {
         unsafe posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         var pid: Int32 = 0
-        let failure = unsafe withCStrings(arguments) { argv in
-            unsafe withCStrings(environment) { envp in
+        let failure = unsafe withArgumentVector(arguments) { argv in
+            unsafe withArgumentVector(environment) { envp in
                 unsafe posix_spawn(&pid, Self.launcher, &actions, &attributes, argv, envp)
             }
         }
         return failure == 0 ? pid : -failure
     }
-}
-
-/// The strings as a C array that ends with a null pointer.
-private func withCStrings(
-    _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Int32
-) -> Int32 {
-    var pointers = unsafe strings.map { unsafe strdup($0) }
-    unsafe pointers.append(nil)
-    defer { unsafe pointers.forEach { unsafe free($0) } }
-    return unsafe body(pointers)
 }
